@@ -1,0 +1,52 @@
+"""Named points in the code paths that write, where a test may kill the process or raise.
+
+Off unless a test calls `activate`: then one look at a module variable is all that a point costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+_actions: dict[str, Callable[[], None]] | None = None
+
+NAMES = (
+    "objects.before_write",
+    "objects.after_write",
+    "pack.before_keep",
+    "pack.before_index",
+    "pack.after_index",
+    "swap.before_lock",
+    "swap.after_lock",
+    "swap.after_reflog",
+    "swap.after_rename",
+    "swap.after_sync",
+    "write.before_objects",
+    "write.before_swap",
+    "write.after_swap",
+    "queue.after_ticket",
+    "queue.after_acquire",
+)
+
+
+def hit(name: str) -> None:
+    """Run the action that a test put at this point, if any."""
+    if _actions is not None:
+        action = _actions.get(name)
+        if action is not None:
+            action()
+
+
+def activate(name: str, action: Callable[[], None]) -> None:
+    """Put an action at a named point. Raises KeyError for a name that no code path has."""
+    global _actions
+    if name not in NAMES:
+        raise KeyError(f"no failpoint {name!r}; there are {', '.join(NAMES)}")
+    if _actions is None:
+        _actions = {}
+    _actions[name] = action
+
+
+def deactivate() -> None:
+    """Switch every point off."""
+    global _actions
+    _actions = None
