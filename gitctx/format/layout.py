@@ -1,0 +1,443 @@
+"""How entries lie in git trees: folders, and the split of wide folders.
+
+A folder of at most 256 children is one git tree. A wider one is split into sub-trees `~00` to `~ff` by the first byte of
+the SHA-1 of the child's name; a sub-tree that still has more than 256 children is split by the next byte, and so on. So a
+write rewrites a few small trees however many keys a folder has. What we write is a pure function of the content; what
+others wrote is read in any form: a child found outside its sub-tree wins over one inside, two folders of one name are
+read as one, and names that our rules refuse stay where they are and don't count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol
+
+from gitctx.errors import InvalidKey
+from gitctx.format.keys import segment_fault
+from gitctx.format.objects import BLOB, TREE, Node
+
+FOLDER_LIMIT = 256
+_HEX = frozenset("0123456789abcdef")
+
+Folder = tuple[str, ...]
+"""A logical folder: ids of the trees that make it up, the winning one first. One, unless others wrote beside our split."""
+
+
+class Tree(dict[str, Node]):
+    """A parsed tree, treated as immutable. `shape` remembers what was found out about it."""
+
+    __slots__ = ("shape",)
+
+    def __init__(self, entries: Mapping[str, Node] = {}) -> None:
+        super().__init__(entries)
+        self.shape: Shape | None = None
+
+
+class Shape(NamedTuple):
+    """Names of a tree by what they are."""
+
+    buckets: tuple[str, ...]
+    ours: tuple[str, ...]
+    foreign: tuple[str, ...]
+
+
+class Trees(Protocol):
+    """Where trees come from and go to."""
+
+    def read_tree(self, oid: str) -> Tree:
+        """The tree of that id."""
+
+    def write_tree(self, tree: Tree) -> str:
+        """Keep a new tree; its id."""
+
+
+class Found(NamedTuple):
+    """What a name in a folder stands for: an entry, a folder, something foreign, or nothing."""
+
+    entry: Node | None = None
+    folder: Folder = ()
+    foreign: Node | None = None
+    path: tuple[str, ...] = ()
+
+
+NOTHING = Found()
+
+
+def _digest(name: str) -> bytes:
+    return hashlib.sha1(name.encode("utf-8", "surrogateescape"), usedforsecurity=False).digest()
+
+
+def _bucket(byte: int) -> str:
+    return f"~{byte:02x}"
+
+
+def _is_bucket(name: str, node: Node) -> bool:
+    return len(name) == 3 and name[0] == "~" and node.mode == TREE and name[1] in _HEX and name[2] in _HEX
+
+
+def shape_of(tree: Tree) -> Shape:
+    """Sort the names of a tree into sub-trees of the split, children and foreign names."""
+    if tree.shape is None:
+        buckets, ours, foreign = [], [], []
+        for name, node in tree.items():
+            if _is_bucket(name, node):
+                buckets.append(name)
+            elif (node.is_tree or node.is_entry) and (name == ".gitctx" or segment_fault(name) is None):
+                ours.append(name)
+            else:
+                foreign.append(name)
+        tree.shape = Shape(tuple(buckets), tuple(ours), tuple(foreign))
+    return tree.shape
+
+
+def find_child(trees: Trees, folder: Folder, name: str) -> Found:
+    """What `name` stands for in a folder. Costs one tree per level of the split."""
+    digest = b""
+    subtrees: list[str] = []
+    found_path: tuple[str, ...] = ()
+    for oid in folder:
+        tree, depth, path = trees.read_tree(oid), 0, ()
+        while True:
+            node = tree.get(name)
+            if node is not None and not _is_bucket(name, node):
+                if node.is_tree:
+                    subtrees.append(node.oid)
+                    found_path = found_path or (*path, name)
+                elif not subtrees:
+                    if node.is_entry:
+                        return Found(entry=node, path=(*path, name))
+                    return Found(foreign=node, path=(*path, name))
+            digest = digest or _digest(name)
+            bucket = _bucket(digest[depth])
+            inner = tree.get(bucket)
+            if inner is None or inner.mode != TREE:
+                break
+            path = (*path, bucket)
+            tree = trees.read_tree(inner.oid)
+            depth += 1
+    return Found(folder=tuple(subtrees), path=found_path) if subtrees else NOTHING
+
+
+def find(trees: Trees, root: str, key: str) -> Found:
+    """What a key stands for below a root tree; its `path` is where plain git finds it."""
+    folder: Folder = (root,)
+    path: tuple[str, ...] = ()
+    found = NOTHING
+    segments = key.split("/")
+    for position, segment in enumerate(segments):
+        found = find_child(trees, folder, segment)
+        path += found.path
+        if position < len(segments) - 1:
+            if not found.folder:
+                return NOTHING
+            folder = found.folder
+    return found._replace(path=path)
+
+
+def _leaves(
+    trees: Trees, tree: Tree, prefix: bytes, misplaced: dict[str, Node] | None
+) -> Iterator[tuple[str, Node, tuple[str, ...]]]:
+    """Children of one tree and its split, outer ones first. Those in a wrong sub-tree go to `misplaced`."""
+    shape = shape_of(tree)
+    for name in shape.ours:
+        if prefix and not _digest(name).startswith(prefix):
+            if misplaced is not None:
+                misplaced.setdefault(name, tree[name])
+            continue
+        yield name, tree[name], ()
+    for bucket in shape.buckets:
+        inner = prefix + bytes.fromhex(bucket[1:])
+        for name, node, path in _leaves(trees, trees.read_tree(tree[bucket].oid), inner, misplaced):
+            yield name, node, (bucket, *path)
+
+
+def children(trees: Trees, folder: Folder) -> dict[str, Found]:
+    """All children of a folder, by name, unsorted."""
+    found: dict[str, Found] = {}
+    for oid in folder:
+        for name, node, path in _leaves(trees, trees.read_tree(oid), b"", None):
+            before = found.get(name)
+            if before is None:
+                here = (*path, name)
+                found[name] = Found(folder=(node.oid,), path=here) if node.is_tree else Found(entry=node, path=here)
+            elif before.folder and node.is_tree:
+                found[name] = before._replace(folder=(*before.folder, node.oid))
+    return found
+
+
+def walk(trees: Trees, folder: Folder, prefix: str = "") -> Iterator[tuple[str, Node]]:
+    """Every entry below a folder as (key, node), sorted by key."""
+    kids = children(trees, folder)
+    for name in sorted(kids, key=lambda name: name + "/" if kids[name].folder else name):
+        found = kids[name]
+        if found.entry is not None:
+            yield prefix + name, found.entry
+        else:
+            yield from walk(trees, found.folder, f"{prefix}{name}/")
+
+
+def compare(trees: Trees, before: Folder, after: Folder, prefix: str = "") -> Iterator[tuple[str, str | None, str | None]]:
+    """Entries that differ between two folders, as (key, etag before, etag after), unsorted. Equal sub-trees cost nothing."""
+    if before == after:
+        return
+    for name, old, new in _differing(trees, before, after):
+        key = prefix + name
+        old_etag = old.entry.oid if old.entry else None
+        new_etag = new.entry.oid if new.entry else None
+        if old_etag != new_etag:
+            yield key, old_etag, new_etag
+        if old.folder or new.folder:
+            yield from compare(trees, old.folder, new.folder, key + "/")
+
+
+def _differing(trees: Trees, before: Folder, after: Folder) -> Iterator[tuple[str, Found, Found]]:
+    if len(before) == 1 and len(after) == 1:
+        yield from _differing_trees(trees, trees.read_tree(before[0]), trees.read_tree(after[0]), b"")
+        return
+    old, new = children(trees, before), children(trees, after)
+    for name in old.keys() | new.keys():
+        yield name, old.get(name, NOTHING), new.get(name, NOTHING)
+
+
+def _differing_trees(trees: Trees, old: Tree, new: Tree, prefix: bytes) -> Iterator[tuple[str, Found, Found]]:
+    old_shape, new_shape = shape_of(old), shape_of(new)
+    if old_shape.buckets and new_shape.buckets and not old_shape.ours and not new_shape.ours:
+        for bucket in {*old_shape.buckets, *new_shape.buckets}:
+            left, right = old.get(bucket), new.get(bucket)
+            if left != right:
+                left_tree = trees.read_tree(left.oid) if left else Tree()
+                right_tree = trees.read_tree(right.oid) if right else Tree()
+                yield from _differing_trees(trees, left_tree, right_tree, prefix + bytes.fromhex(bucket[1:]))
+        return
+    sides = []
+    for tree in (old, new):
+        side: dict[str, Found] = {}
+        for name, node, _ in _leaves(trees, tree, prefix, None):
+            known = side.get(name)
+            if known is None:
+                side[name] = Found(folder=(node.oid,)) if node.is_tree else Found(entry=node)
+            elif known.folder and node.is_tree:
+                side[name] = Found(folder=(*known.folder, node.oid))
+        sides.append(side)
+    for name in sides[0].keys() | sides[1].keys():
+        left_found, right_found = sides[0].get(name, NOTHING), sides[1].get(name, NOTHING)
+        if left_found != right_found:
+            yield name, left_found, right_found
+
+
+class _Branch:
+    """Changes below one name: to the entry of that name, and to what is below it."""
+
+    __slots__ = ("below", "etag", "touched")
+
+    def __init__(self) -> None:
+        self.touched = False
+        self.etag: str | None = None
+        self.below: dict[str, _Branch] = {}
+
+
+def apply(trees: Trees, root: str, changes: Mapping[str, str | None]) -> str:
+    """The root tree after changes: key -> etag to put there, or None to remove what is there.
+
+    Raises InvalidKey if a key would be both an entry and a folder, or is taken by something that isn't an entry.
+    """
+    top = _Branch()
+    for key, etag in changes.items():
+        branch = top
+        for segment in key.split("/"):
+            branch = branch.below.setdefault(segment, _Branch())
+        branch.touched, branch.etag = True, etag
+    return _update(trees, (root,), top.below, "") or trees.write_tree(Tree())
+
+
+def normalise(trees: Trees, root: str) -> str:
+    """The root tree with every folder laid out as we would write it."""
+    return _rebuild(trees, (root,), {}, deep=True) or trees.write_tree(Tree())
+
+
+def _update(trees: Trees, folder: Folder, below: Mapping[str, _Branch], prefix: str) -> str | None:
+    """The folder's tree after changes; None if nothing is left in it."""
+    updates: dict[str, Node | None] = {}
+    for name, branch in below.items():
+        found = find_child(trees, folder, name) if folder else NOTHING
+        updates[name] = _update_child(trees, found, branch, prefix + name)
+    if len(folder) == 1:
+        try:
+            return _place(trees, trees.read_tree(folder[0]), b"", updates)
+        except _NotOurLayoutError:
+            pass
+    return _rebuild(trees, folder, updates)
+
+
+def _update_child(trees: Trees, found: Found, branch: _Branch, key: str) -> Node | None:
+    if found.foreign is not None:
+        what = "a submodule" if found.foreign.mode == "160000" else "a symbolic link"
+        raise InvalidKey(
+            f"'{key}' is taken by {what} that a git client wrote", hint="remove it with git, or use another key"
+        )
+    inner: str | None
+    if branch.below:
+        inner = _update(trees, found.folder, branch.below, key + "/")
+    elif len(found.folder) > 1:
+        inner = _rebuild(trees, found.folder, {})
+    else:
+        inner = found.folder[0] if found.folder else None
+    entry = found.entry
+    if branch.touched:
+        entry = Node(BLOB, branch.etag) if branch.etag is not None else None
+        if entry is not None and found.entry is not None and found.entry.oid == entry.oid:
+            entry = found.entry
+    if entry is not None and inner is not None:
+        raise InvalidKey(
+            f"'{key}' would be both an entry and a folder",
+            hint="a key can't be both: use another key, or remove the other one in the same batch",
+            details={"key": key},
+        )
+    return entry if entry is not None else (Node(TREE, inner) if inner is not None else None)
+
+
+class _NotOurLayoutError(Exception):
+    """A tree isn't laid out as we would have written it."""
+
+
+def _place(trees: Trees, tree: Tree, prefix: bytes, updates: Mapping[str, Node | None]) -> str | None:
+    """The tree with updates, rewriting only the sub-trees concerned. Raises _NotOurLayoutError to ask for a rebuild."""
+    shape = shape_of(tree)
+    if not shape.buckets:
+        if prefix and any(not _digest(name).startswith(prefix) for name in shape.ours):
+            raise _NotOurLayoutError
+        fresh = _with(tree, updates)
+        count = len(shape_of(fresh).ours)
+        if count > FOLDER_LIMIT:
+            if len(shape.ours) > FOLDER_LIMIT:
+                raise _NotOurLayoutError
+            ours = {name: fresh[name] for name in shape_of(fresh).ours}
+            foreign = {name: fresh[name] for name in shape.foreign}
+            return _write(trees, ours, foreign, len(prefix))
+        return trees.write_tree(fresh) if fresh else None
+    if shape.ours:
+        raise _NotOurLayoutError
+    depth = len(prefix)
+    groups: dict[str, dict[str, Node | None]] = {}
+    for name, node in updates.items():
+        groups.setdefault(_bucket(_digest(name)[depth]), {})[name] = node
+    placed: dict[str, Node | None] = {}
+    for bucket, group in groups.items():
+        inner = trees.read_tree(tree[bucket].oid) if bucket in tree else Tree()
+        oid = _place(trees, inner, prefix + bytes.fromhex(bucket[1:]), group)
+        placed[bucket] = Node(TREE, oid) if oid else None
+    fresh = _with(tree, placed, buckets=True)
+    if not _wider_than_limit(trees, fresh):
+        raise _NotOurLayoutError
+    return trees.write_tree(fresh)
+
+
+def _with(tree: Tree, updates: Mapping[str, Node | None], *, buckets: bool = False) -> Tree:
+    """A copy of the tree with updates to its children, or to its sub-trees; its shape follows without a new look at all."""
+    fresh = Tree(tree)
+    for name, node in updates.items():
+        if node is None:
+            fresh.pop(name, None)
+        else:
+            fresh[name] = node
+    shape = shape_of(tree)
+    before = shape.buckets if buckets else shape.ours
+    names = (*(name for name in before if name in fresh), *(name for name in updates if name in fresh and name not in tree))
+    fresh.shape = shape._replace(buckets=names) if buckets else shape._replace(ours=names)
+    return fresh
+
+
+def _wider_than_limit(trees: Trees, tree: Tree) -> bool:
+    """Whether more than 256 children lie in a split tree; looks at no more sub-trees than it needs to know."""
+    count = 0
+    for bucket in shape_of(tree).buckets:
+        inner = shape_of(trees.read_tree(tree[bucket].oid))
+        count += len(inner.ours) if not inner.buckets else FOLDER_LIMIT + 1
+        if count > FOLDER_LIMIT:
+            return True
+    return False
+
+
+def _rebuild(trees: Trees, folder: Folder, updates: Mapping[str, Node | None], *, deep: bool = False) -> str | None:
+    """The folder written anew from all its children."""
+    foreign: dict[str, Node] = {}
+    misplaced: dict[str, Node] = {}
+    kids: dict[str, list[Node]] = {}
+    for oid in folder:
+        tree = trees.read_tree(oid)
+        _collect_foreign(trees, tree, foreign)
+        for name, node, _ in _leaves(trees, tree, b"", misplaced):
+            kids.setdefault(name, []).append(node)
+    for name, node in misplaced.items():
+        kids.setdefault(name, []).append(node)
+    ours: dict[str, Node] = {}
+    for name, nodes in kids.items():
+        if name in updates:
+            continue
+        subtrees = tuple(node.oid for node in nodes if node.is_tree)
+        if nodes[0].is_tree and (deep or len(subtrees) > 1):
+            inner = _rebuild(trees, subtrees, {}, deep=deep)
+            if inner is not None:
+                ours[name] = Node(TREE, inner)
+        else:
+            ours[name] = nodes[0]
+    ours.update({name: node for name, node in updates.items() if node is not None})
+    return _write(trees, ours, foreign, 0)
+
+
+def _collect_foreign(trees: Trees, tree: Tree, into: dict[str, Node]) -> None:
+    shape = shape_of(tree)
+    for name in shape.foreign:
+        into.setdefault(name, tree[name])
+    for bucket in shape.buckets:
+        _collect_foreign(trees, trees.read_tree(tree[bucket].oid), into)
+
+
+def _write(trees: Trees, ours: Mapping[str, Node], foreign: Mapping[str, Node], depth: int) -> str | None:
+    """Write children as one tree or as a split one; None if there are none."""
+    if not ours and not foreign:
+        return None
+    if len(ours) <= FOLDER_LIMIT:
+        return trees.write_tree(Tree({**ours, **foreign}))
+    groups: dict[str, dict[str, Node]] = {}
+    for name, node in ours.items():
+        groups.setdefault(_bucket(_digest(name)[depth]), {})[name] = node
+    split: dict[str, Node] = dict(foreign)
+    for bucket, group in groups.items():
+        oid = _write(trees, group, {}, depth + 1)
+        assert oid is not None
+        split[bucket] = Node(TREE, oid)
+    return trees.write_tree(Tree(split))
+
+
+def faults(trees: Trees, folder: Folder, prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """What others left that isn't as we would write it: (code, git path, sentence), for `verify`."""
+    canonical = _rebuild(trees, folder, {})
+    if folder and (canonical,) != folder:
+        yield "layout", prefix or "/", "the folder isn't laid out as gitctx would; the next write to it mends that"
+    for oid in folder:
+        yield from _foreign_names(trees, trees.read_tree(oid), prefix)
+    folded: dict[str, str] = {}
+    for name, found in sorted(children(trees, folder).items()):
+        twin = folded.setdefault(name.casefold(), name)
+        if twin != name:
+            yield "case_twin", prefix + name, f"differs from '{prefix}{twin}' only in case: some file systems can't tell them"
+        if found.folder:
+            yield from faults(trees, found.folder, f"{prefix}{name}/")
+
+
+def _foreign_names(trees: Trees, tree: Tree, prefix: str) -> Iterator[tuple[str, str, str]]:
+    shape = shape_of(tree)
+    for name in shape.foreign:
+        node = tree[name]
+        why = segment_fault(name) or ("a submodule" if node.mode == "160000" else "a symbolic link")
+        shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        yield "foreign_name", prefix + shown, f"was written by another git client and isn't a key ({why}); it is left as it is"
+    for bucket in shape.buckets:
+        yield from _foreign_names(trees, trees.read_tree(tree[bucket].oid), f"{prefix}{bucket}/")
+
+
+def sort_changes(changes: Iterable[tuple[str, str | None, str | None]]) -> list[tuple[str, str | None, str | None]]:
+    """Changes sorted by key."""
+    return sorted(changes, key=lambda change: change[0])

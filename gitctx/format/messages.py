@@ -1,0 +1,186 @@
+"""Commit and tag messages: subject, the writer's message, trailers. And the raw commits and tags around them.
+
+    put plan/auth.md
+
+    agreed with coder-1
+
+    Gitctx-Op: put
+    Gitctx-Session: 01JD...
+    Gitctx-Id: 01JD...
+    Gitctx-Change: 5f0c...
+
+Only the last paragraph holds trailers, and only gitctx writes it: what a writer's message says can't pass for one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+FORMAT = 1
+EMAIL_DOMAIN = "gitctx.invalid"
+
+OP = "Gitctx-Op"
+SESSION = "Gitctx-Session"
+ID = "Gitctx-Id"
+RETRIES = "Gitctx-Retries"
+SUPERSEDES = "Gitctx-Supersedes"
+CHANGE = "Gitctx-Change"
+REVISION = "Gitctx-Revision"
+FORMAT_TRAILER = "Gitctx-Format"
+STORE = "Gitctx-Store"
+EPOCH = "Gitctx-Epoch"
+
+_TRAILER = re.compile(r"([A-Za-z0-9-]+): (.*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who and when, as a commit names them."""
+
+    name: str
+    email: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit, decoded. `trailers` maps a name to its values in order."""
+
+    tree: str
+    parents: tuple[str, ...]
+    author: Identity
+    committer: Identity
+    subject: str
+    message: str
+    trailers: Mapping[str, tuple[str, ...]]
+
+    def trailer(self, name: str) -> str | None:
+        """The first value of a trailer; None without one."""
+        values = self.trailers.get(name)
+        return values[0] if values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """An annotated tag, decoded."""
+
+    target: str
+    name: str
+    tagger: Identity
+    subject: str
+    message: str
+    trailers: Mapping[str, tuple[str, ...]]
+
+
+def actor_identity(actor: str, at: datetime) -> Identity:
+    """The author of what an actor writes."""
+    return Identity(actor, f"{actor}@{EMAIL_DOMAIN}", at)
+
+
+def host_identity(hostname: str, at: datetime) -> Identity:
+    """The committer: gitctx on this host."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "-", hostname) or "localhost"
+    return Identity("gitctx", f"gitctx@{host}", at)
+
+
+def build_message(subject: str, message: str, trailers: Sequence[tuple[str, str]]) -> str:
+    """Subject, message and trailers in one text. `message` may be empty."""
+    parts = [subject]
+    if message:
+        parts.append(message)
+    parts.append("\n".join(f"{name}: {value}" for name, value in trailers))
+    return "\n\n".join(parts) + "\n"
+
+
+def split_message(text: str) -> tuple[str, str, dict[str, tuple[str, ...]]]:
+    """Subject, message and trailers of a text, whoever wrote it. Text without trailers of ours gives none."""
+    paragraphs = text.rstrip("\n").split("\n\n")
+    trailers: dict[str, tuple[str, ...]] = {}
+    if len(paragraphs) > 1:
+        matches = [_TRAILER.fullmatch(line) for line in paragraphs[-1].split("\n")]
+        if all(matches):
+            for match in matches:
+                assert match is not None
+                trailers[match[1]] = (*trailers.get(match[1], ()), match[2])
+            paragraphs.pop()
+    subject, _, rest = paragraphs[0].partition("\n")
+    message = "\n\n".join(([rest] if rest else []) + paragraphs[1:]).strip("\n")
+    return subject, message, trailers
+
+
+def encode_commit(
+    *, tree: str, parents: Sequence[str], author: Identity, committer: Identity, message: str
+) -> bytes:
+    """The raw commit object."""
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
+    lines += [f"author {_signature(author)}", f"committer {_signature(committer)}", "", message]
+    return "\n".join(lines).encode("utf-8")
+
+
+def decode_commit(data: bytes) -> Commit:
+    """A raw commit object, whoever wrote it. Raises ValueError if it isn't one."""
+    headers, text = _headers(data)
+    subject, message, trailers = split_message(text)
+    return Commit(
+        tree=headers["tree"][0],
+        parents=tuple(headers.get("parent", ())),
+        author=_parse_signature(headers["author"][0]),
+        committer=_parse_signature(headers["committer"][0]),
+        subject=subject,
+        message=message,
+        trailers=trailers,
+    )
+
+
+def encode_tag(*, target: str, name: str, tagger: Identity, message: str) -> bytes:
+    """The raw annotated tag object on a commit."""
+    return f"object {target}\ntype commit\ntag {name}\ntagger {_signature(tagger)}\n\n{message}".encode()
+
+
+def decode_tag(data: bytes) -> Tag:
+    """A raw annotated tag, whoever wrote it. Raises ValueError if it isn't one on a commit."""
+    headers, text = _headers(data)
+    if headers["type"][0] != "commit":
+        raise ValueError("the tag doesn't point at a commit")
+    subject, message, trailers = split_message(text)
+    tagger = headers.get("tagger")
+    return Tag(
+        target=headers["object"][0],
+        name=headers["tag"][0],
+        tagger=_parse_signature(tagger[0]) if tagger else Identity("", "", datetime.fromtimestamp(0, UTC)),
+        subject=subject,
+        message=message,
+        trailers=trailers,
+    )
+
+
+def _signature(identity: Identity) -> str:
+    return f"{identity.name} <{identity.email}> {int(identity.at.timestamp())} +0000"
+
+
+def _parse_signature(text: str) -> Identity:
+    match = re.fullmatch(r"(.*?) ?<([^>]*)>(?: (-?\d+)(?: [+-]\d+)?)?.*", text)
+    if match is None:
+        raise ValueError(f"no signature: {text!r}")
+    seconds = int(match[3] or 0)
+    try:
+        at = datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError, OSError):
+        at = datetime.fromtimestamp(0, UTC)
+    return Identity(match[1], match[2], at)
+
+
+def _headers(data: bytes) -> tuple[dict[str, list[str]], str]:
+    head, separator, body = data.partition(b"\n\n")
+    headers: dict[str, list[str]] = {}
+    for line in head.decode("utf-8", "replace").split("\n"):
+        name, space, value = line.partition(" ")
+        if name and space:
+            headers.setdefault(name, []).append(value)
+    for needed in ("tree", "author", "committer") if "tree" in headers else ("object", "type", "tag"):
+        if needed not in headers:
+            raise ValueError(f"the header {needed!r} is missing")
+    return headers, body.decode("utf-8", "replace") if separator else ""

@@ -1,0 +1,133 @@
+"""`.gitctx/settings.toml`: what travels with the store. Pure: from bytes to Settings, and back with comments kept.
+
+    [strategies]
+    "decision/" = "fail"          # per key prefix; the longest one that fits counts
+
+    [limits]
+    max_value_bytes = 1048576
+
+    [claims]
+    ttl_s = 1800
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gitctx.config import DEFAULT_MAX_VALUE_BYTES
+from gitctx.errors import ConfigInvalid, InvalidKey
+from gitctx.format.keys import check_prefix
+from gitctx.format.strategies import LAST_WRITE_WINS, STRATEGIES
+
+MAX_VALUE_BYTES_CEILING = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings in force. `problems` are sentences about what was refused; defaults stand in for it."""
+
+    strategies: Mapping[str, str] = field(default_factory=dict)
+    max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES
+    claim_ttl_s: float = 1800.0
+    problems: tuple[str, ...] = ()
+
+    def strategy_for(self, key: str) -> str:
+        """The strategy of the longest prefix that fits the key."""
+        fitting = [prefix for prefix in self.strategies if key.startswith(prefix) or key + "/" == prefix]
+        return self.strategies[max(fitting, key=len)] if fitting else LAST_WRITE_WINS
+
+
+DEFAULTS = Settings()
+
+
+def _strategy(name: str, value: Any) -> str:
+    if value not in STRATEGIES:
+        raise ConfigInvalid(
+            f"strategies.{name!r} is {value!r}", hint=f"use one of {', '.join(sorted(STRATEGIES))}", details={"name": name}
+        )
+    try:
+        check_prefix(name)
+    except InvalidKey as error:
+        raise ConfigInvalid(f"strategies.{name!r} is no key prefix: {error.message}", hint="use a prefix like plan/") from error
+    return str(value)
+
+
+def _number(name: str, value: Any, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigInvalid(f"{name} is {value!r}", hint=f"use a number from {low:g} to {high:g}", details={"name": name})
+    return value
+
+
+def check(name: str, value: Any) -> Any:
+    """The value of one setting (`strategies.<prefix>`, `limits.max_value_bytes`, `claims.ttl_s`). Raises ConfigInvalid."""
+    table, _, rest = name.partition(".")
+    if table == "strategies" and rest:
+        return _strategy(rest, value)
+    if name == "limits.max_value_bytes":
+        return int(_number(name, value, 1, MAX_VALUE_BYTES_CEILING))
+    if name == "claims.ttl_s":
+        return float(_number(name, value, 1, 30 * 24 * 3600))
+    raise ConfigInvalid(
+        f"there is no setting {name!r}", hint="there are strategies.<prefix>, limits.max_value_bytes and claims.ttl_s"
+    )
+
+
+def flatten(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A parsed document as `table.name` -> value."""
+    flat: dict[str, Any] = {}
+    for table, content in document.items():
+        if isinstance(content, Mapping):
+            flat.update({f"{table}.{name}": value for name, value in content.items()})
+        else:
+            flat[table] = content
+    return flat
+
+
+def parse_settings(data: bytes) -> Settings:
+    """The settings in a file. What can't be used is left out and told in `problems`: a bad file never stops a write."""
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        return Settings(problems=(f".gitctx/settings.toml isn't TOML ({error}); defaults are in force",))
+    good: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, value in flatten(document).items():
+        try:
+            good[name] = check(name, value)
+        except ConfigInvalid as error:
+            problems.append(f".gitctx/settings.toml: {error.message}; {error.hint}")
+    strategies = {name.partition(".")[2]: value for name, value in good.items() if name.startswith("strategies.")}
+    return Settings(
+        strategies={prefix.rstrip("/") + "/" if prefix.strip("/") else "": value for prefix, value in strategies.items()},
+        max_value_bytes=good.get("limits.max_value_bytes", DEFAULT_MAX_VALUE_BYTES),
+        claim_ttl_s=good.get("claims.ttl_s", DEFAULTS.claim_ttl_s),
+        problems=tuple(problems),
+    )
+
+
+def edit_settings(data: bytes, name: str, value: Any) -> bytes:
+    """The file with one setting changed (None removes it), comments kept. Raises ConfigInvalid."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
+    if value is not None:
+        value = check(name, value)
+    try:
+        document = tomlkit.parse(data.decode("utf-8"))
+    except (TOMLKitError, ValueError) as error:
+        raise ConfigInvalid(
+            f".gitctx/settings.toml isn't TOML: {error}", hint="mend it with `gitctx config edit`, or start anew with `gitctx config reset`"
+        ) from error
+    table, _, rest = name.partition(".")
+    if value is None:
+        if rest not in document.get(table, {}):
+            raise ConfigInvalid(f"the setting {name!r} isn't set", hint="`gitctx config list` shows what is")
+        del document[table][rest]  # type: ignore[union-attr]
+    else:
+        if table not in document:
+            document[table] = tomlkit.table()
+        document[table][rest] = value  # type: ignore[index]
+    return tomlkit.dumps(document).encode("utf-8")
