@@ -1,0 +1,82 @@
+"""Where a store is: from a path to the store that belongs to it. Reads git's configuration, nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pygit2
+
+from gitctx.errors import StoreNotFound
+from gitctx.repository.translate import translated
+
+STORE_FOLDER = Path("gitctx") / "store.git"
+
+
+def common_dir(start: Path) -> Path | None:
+    """The common git dir of the project that a folder belongs to (one for all its worktrees); None outside any."""
+    with translated(start):
+        found = pygit2.discover_repository(str(start.absolute()))
+    if found is None:
+        return None
+    git_dir = Path(found)
+    pointer = git_dir / "commondir"
+    if pointer.is_file():
+        return (git_dir / pointer.read_text("utf-8").strip()).resolve()
+    return git_dir.resolve()
+
+
+def is_store(path: Path) -> bool:
+    """Whether a folder looks like a store: a bare repository whose configuration has a section for gitctx."""
+    try:
+        return (path / "objects").is_dir() and "[gitctx]" in (path / "config").read_text("utf-8", "replace")
+    except OSError:
+        return False
+
+
+def default_store(start: Path) -> Path | None:
+    """Where the store of the project around `start` is or would be; None outside any project.
+
+    `git config gitctx.store` in the project names another place (relative to the project's top folder).
+    """
+    if is_store(start):
+        return start
+    common = common_dir(start)
+    if common is None:
+        return None
+    if is_store(common):
+        return common
+    configured = _configured(common)
+    if configured:
+        return Path(os.path.normpath(common.parent / Path(configured)))
+    return common / STORE_FOLDER
+
+
+def _configured(common: Path) -> str | None:
+    try:
+        config = pygit2.Repository(str(common)).config
+    except pygit2.GitError:
+        config = pygit2.Config(str(common / "config"))
+    with translated(common):
+        return str(config["gitctx.store"]) if "gitctx.store" in config else None
+
+
+def find_store(start: Path) -> Path:
+    """The store at a path, or the one of the project around it. Raises StoreNotFound.
+
+    A path that exists and isn't inside a project is taken for a store itself: opening it says what is wrong with it.
+    """
+    if not start.exists():
+        raise StoreNotFound(f"there is no store at {start}", hint="`gitctx init` makes one", details={"path": str(start)})
+    if (start / "HEAD").is_file() and (start / "objects").is_dir():
+        return start
+    found = default_store(start)
+    if found is None:
+        return start
+    if not found.exists():
+        raise StoreNotFound(
+            f"the project around {start} has no store yet ({found} doesn't exist)",
+            hint="`gitctx init` makes one",
+            details={"path": str(found)},
+        )
+    return found

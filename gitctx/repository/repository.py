@@ -1,0 +1,354 @@
+"""One git repository: objects, refs, history, git commands. Everything above speaks to git through this class."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+
+import pygit2
+from pygit2.enums import SortMode
+
+from gitctx.errors import (
+    AlreadyExists,
+    BrokenHistory,
+    FormatUnsupported,
+    NotAStore,
+    ObjectMissing,
+    RevisionNotFound,
+    StoreNotFound,
+)
+from gitctx.format.layout import Tree
+from gitctx.format.messages import Commit, Tag, decode_commit, decode_tag
+from gitctx.format.objects import Kind, Object, parse_tree
+from gitctx.repository.git_command import run_git
+from gitctx.repository.objects import clear_stale_keeps, written
+from gitctx.repository.refs import LogLine, Refs
+from gitctx.repository.translate import from_git, from_os, not_owned, translated
+
+TREE_CACHE_NODES = 60_000
+"""How many tree entries a Repository keeps parsed: about 15 MB."""
+REOPEN_AFTER_READS = 200_000
+"""A libgit2 handle grows with what it reads: this many reads later it is opened anew."""
+_KINDS: dict[int, Kind] = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
+
+
+class Repository:
+    """A bare git repository at `path`. May be shared by threads and used on after a fork: each gets its own handle."""
+
+    def __init__(self, path: Path, *, git_timeout_s: float = 600.0) -> None:
+        self.path = path
+        self.objects_dir = path / "objects"
+        self.refs = Refs(path)
+        self._git_timeout_s = git_timeout_s
+        self._local = threading.local()
+        self._trees: OrderedDict[str, Tree] = OrderedDict()
+        self._tree_nodes = 0
+        self._trees_lock = threading.Lock()
+        pygit2.settings.mwindow_file_limit = 200
+
+    # -- opening and making -------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: Path, *, git_timeout_s: float = 600.0) -> Repository:
+        """The repository at `path`. Raises StoreNotFound, NotAStore, StoreNotOwned, FormatUnsupported, StorageError."""
+        if not path.exists():
+            raise StoreNotFound(f"there is no store at {path}", hint="`gitctx init` makes one", details={"path": str(path)})
+        repository = cls(path.resolve(), git_timeout_s=git_timeout_s)
+        repository._handle()
+        return repository
+
+    @classmethod
+    def create(cls, path: Path, *, head: str, config: Mapping[str, str | bool | int]) -> Repository:
+        """Make an empty bare repository (object format sha1, ref format files) at a path that doesn't exist yet."""
+        with translated(path):
+            handle = pygit2.init_repository(str(path), bare=True, initial_head=head)
+            for name, value in config.items():
+                handle.config[name] = value
+            handle.free()
+        return cls(path)
+
+    def move_to(self, path: Path) -> Repository:
+        """Rename the whole repository to a path that doesn't exist (or is an empty folder). Raises AlreadyExists."""
+        with translated(path):
+            sync_filesystem(self.path)
+            try:
+                os.rename(self.path, path)
+            except OSError as error:
+                shutil.rmtree(self.path, ignore_errors=True)
+                if path.exists():
+                    raise AlreadyExists(f"{path} exists already") from error
+                raise
+        return type(self)(path, git_timeout_s=self._git_timeout_s)
+
+    def _handle(self) -> pygit2.Repository:
+        local = self._local
+        handle: pygit2.Repository | None = getattr(local, "handle", None)
+        if handle is None or local.pid != os.getpid() or local.reads > REOPEN_AFTER_READS:
+            handle = self._open_handle()
+            local.handle, local.pid, local.reads = handle, os.getpid(), 0
+        local.reads += 1
+        return handle
+
+    def _open_handle(self) -> pygit2.Repository:
+        flags = pygit2.enums.RepositoryOpenFlag.NO_SEARCH | pygit2.enums.RepositoryOpenFlag.BARE
+        try:
+            return pygit2.Repository(str(self.path), flags)
+        except pygit2.GitError as error:
+            raise self._why_not_open(error) from error
+        except OSError as error:
+            raise from_os(error, self.path) from error
+
+    def _why_not_open(self, error: Exception) -> Exception:
+        if "not owned" in str(error):
+            return not_owned(self.path)
+        try:
+            text = (self.path / "config").read_text("utf-8", "replace").lower()
+        except FileNotFoundError:
+            text = ""
+        except OSError as cause:
+            return from_os(cause, self.path)
+        for word, what in (("reftable", "keeps its refs in the reftable format"), ("sha256", "uses SHA-256 object ids")):
+            if word in text:
+                return FormatUnsupported(
+                    f"the repository {self.path} {what}, which gitctx doesn't read",
+                    hint="make the store with `gitctx init` at another path",
+                )
+        if (self.path / "HEAD").exists() and self.objects_dir.exists():
+            return from_git(error, self.path)
+        return NotAStore(
+            f"{self.path} isn't a gitctx store",
+            hint="give the path of a store (a bare repository named store.git), or make one with `gitctx init`",
+            details={"path": str(self.path)},
+        )
+
+    def config(self) -> dict[str, str]:
+        """The repository's own configuration, names in lower case."""
+        with translated(self.path):
+            return {entry.name.lower(): entry.value or "" for entry in pygit2.Config(str(self.path / "config"))}
+
+    def set_config(self, name: str, value: str | bool | int) -> None:
+        """Set one value in the repository's own configuration."""
+        with translated(self.path):
+            pygit2.Config(str(self.path / "config"))[name] = value
+
+    # -- objects ------------------------------------------------------------------------------------------------------
+
+    def read(self, oid: str) -> tuple[Kind, bytes]:
+        """Kind and bytes of an object. Raises ObjectMissing only if a fresh handle and git agree that it isn't there."""
+        try:
+            kind, data = self._handle().read(oid)
+        except (KeyError, ValueError, pygit2.GitError, OSError) as error:
+            kind, data = self._read_again(oid, error)
+        return _KINDS[int(kind)], data
+
+    def _read_again(self, oid: str, first: Exception) -> tuple[int, bytes]:
+        self._local.handle = None
+        try:
+            kind, data = self._handle().read(oid)
+            return int(kind), data
+        except (KeyError, ValueError, pygit2.GitError, OSError):
+            status, output, _ = self.git("cat-file", "--batch", stdin=oid.encode() + b"\n", ok=(0, 1, 128))
+        header, _, rest = output.partition(b"\n")
+        words = header.split(b" ")
+        if status == 0 and len(words) == 3:
+            return {"commit": 1, "tree": 2, "blob": 3, "tag": 4}[words[1].decode()], rest[: int(words[2])]
+        raise ObjectMissing(
+            f"the object {oid} can't be read: {first}",
+            hint="`gitctx verify --full` tells what else is damaged",
+            details={"oid": oid},
+        ) from first
+
+    def has(self, oid: str) -> bool:
+        """Whether an object is there."""
+        try:
+            return oid in self._handle().odb
+        except (ValueError, pygit2.GitError):
+            return False
+
+    def size_of(self, oid: str) -> int:
+        """The size of an object in bytes, without reading it."""
+        try:
+            return int(self._handle().odb.read_header(oid)[1])
+        except (KeyError, ValueError, pygit2.GitError, OSError):
+            return len(self.read(oid)[1])
+
+    def read_blob(self, oid: str) -> bytes:
+        """The bytes of a blob."""
+        return self.read(oid)[1]
+
+    def read_tree(self, oid: str) -> Tree:
+        """A parsed tree; shared, never to be changed."""
+        with self._trees_lock:
+            tree = self._trees.get(oid)
+            if tree is not None:
+                self._trees.move_to_end(oid)
+                return tree
+        kind, data = self.read(oid)
+        if kind != "tree":
+            raise BrokenHistory(f"{oid} should be a tree and is a {kind}", hint="see `gitctx verify --full`")
+        try:
+            tree = Tree(parse_tree(data))
+        except ValueError as error:
+            raise BrokenHistory(f"the tree {oid} can't be read: {error}", hint="see `gitctx verify --full`") from error
+        self.remember_tree(oid, tree)
+        return tree
+
+    def remember_tree(self, oid: str, tree: Tree) -> None:
+        """Keep a parsed tree for later reads."""
+        with self._trees_lock:
+            if oid in self._trees:
+                return
+            self._trees[oid] = tree
+            self._tree_nodes += len(tree) + 1
+            while self._tree_nodes > TREE_CACHE_NODES and len(self._trees) > 1:
+                _, dropped = self._trees.popitem(last=False)
+                self._tree_nodes -= len(dropped) + 1
+
+    def read_commit(self, oid: str) -> Commit:
+        """A decoded commit. Raises BrokenHistory if that object isn't one."""
+        kind, data = self.read(oid)
+        if kind != "commit":
+            raise BrokenHistory(f"{oid} should be a commit and is a {kind}", hint="see `gitctx verify --full`")
+        try:
+            return decode_commit(data)
+        except ValueError as error:
+            raise BrokenHistory(f"the commit {oid} can't be read: {error}", hint="see `gitctx verify --full`") from error
+
+    def read_tag(self, oid: str) -> Tag | None:
+        """A decoded annotated tag on a commit; None for a lightweight tag or one on something else."""
+        kind, data = self.read(oid)
+        if kind != "tag":
+            return None
+        try:
+            return decode_tag(data)
+        except ValueError:
+            return None
+
+    def written(self, objects: Sequence[Object], *, durable: bool) -> AbstractContextManager[None]:
+        """Put objects down for the time of a `with` block, at the end of which a ref must reach them."""
+        return written(self.objects_dir, objects, durable=durable)
+
+    def clear_stale_keeps(self, before_s: float) -> None:
+        """Remove `.keep` files older than a time stamp that killed writers left; only for the holder of the writer queue."""
+        clear_stale_keeps(self.objects_dir, before_s)
+
+    def sync_everything(self) -> None:
+        """Wait until all that anybody wrote to the store's file system is on disk."""
+        with translated(self.path):
+            sync_filesystem(self.path)
+
+    # -- refs and history ---------------------------------------------------------------------------------------------
+
+    def read_ref(self, name: str) -> str | None:
+        """The object id that a ref holds; None if there is no such ref."""
+        try:
+            return self.refs.read(name)
+        except OSError as error:
+            raise from_os(error, self.path) from error
+
+    def log_tail(self, name: str) -> list[LogLine]:
+        """The last lines of a ref's reflog, oldest first."""
+        return self.refs.log_tail(name)
+
+    def ref_names(self, prefix: str) -> list[str]:
+        """Names of the refs below a prefix, sorted."""
+        with translated(self.path):
+            return sorted(name for name in self._handle().listall_references() if name.startswith(prefix))
+
+    def delete_ref(self, name: str, *, expected: str) -> None:
+        """Delete a ref with git, if it still holds `expected`. Raises GitFailed. (libgit2 beside pack-refs loses others.)"""
+        self.git("update-ref", "-d", name, expected)
+
+    def walk(self, start: str, hide: Iterable[str] = ()) -> Iterator[tuple[str, Commit]]:
+        """Commits reachable from `start` and not from `hide`, newest first and never a parent before its child.
+
+        Lazy while history is a line; from the first merge on, libgit2 sorts what is left.
+        """
+        hidden = list(hide)
+        oid: str | None = start
+        while oid is not None and not hidden:
+            commit = self.read_commit(oid)
+            if len(commit.parents) > 1:
+                break
+            yield oid, commit
+            oid = commit.parents[0] if commit.parents else None
+        if oid is not None:
+            for found in self._walk_sorted(oid, hidden):
+                yield found, self.read_commit(found)
+
+    def _walk_sorted(self, start: str, hidden: Iterable[str]) -> Iterator[str]:
+        with translated(self.path):
+            try:
+                walker = self._handle().walk(start, SortMode.TOPOLOGICAL | SortMode.TIME)
+                for oid in hidden:
+                    walker.hide(oid)
+                for commit in walker:
+                    yield str(commit.id)
+            except (KeyError, ValueError) as error:
+                raise ObjectMissing(f"history is broken: {error}", hint="see `gitctx verify --full`") from error
+
+    def is_ancestor(self, ancestor: str, descendant: str) -> bool:
+        """Whether `ancestor` is `descendant` or in its history. False if either isn't a commit here."""
+        if ancestor == descendant:
+            return self.has(ancestor)
+        try:
+            return bool(self._handle().descendant_of(descendant, ancestor))
+        except (KeyError, ValueError, pygit2.GitError):
+            return False
+
+    def merge_base(self, one: str, other: str) -> str | None:
+        """A best common ancestor of two commits; None if they have none."""
+        with translated(self.path):
+            base = self._handle().merge_base(one, other)
+            return str(base) if base is not None else None
+
+    def expand(self, prefix: str) -> str:
+        """The full id of the commit that an abbreviation of 4 to 40 hex digits names. Raises RevisionNotFound."""
+        reason = f"no revision {prefix} in this store"
+        try:
+            oid = str(self._handle().expand_id(prefix)) if len(prefix) < 40 else prefix
+            if self._handle().odb.read_header(oid)[0] == 1:
+                return oid
+        except KeyError:
+            pass
+        except ValueError:
+            reason = f"{prefix} is short for several objects"
+        except pygit2.GitError as error:
+            reason = f"{prefix} can't be looked up: {error}"
+        raise RevisionNotFound(reason, hint="`gitctx log` lists revisions; checkpoints go by name")
+
+    # -- git ----------------------------------------------------------------------------------------------------------
+
+    def git(self, *arguments: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> tuple[int, bytes, str]:
+        """Run git on this repository: status, output, talk. Raises GitFailed."""
+        return run_git(self.path, *arguments, timeout_s=self._git_timeout_s, stdin=stdin, ok=ok)
+
+
+def sync_filesystem(path: Path) -> None:
+    """Flush the file system that holds `path`: syncfs(2) where the C library has it, else sync(2)."""
+    if sys.platform == "linux":
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(path))
+        finally:
+            os.close(descriptor)
+    else:
+        os.sync()
+
+
+def temporary_sibling(path: Path) -> Path:
+    """A fresh path beside `path`, on the same file system."""
+    return path.with_name(f".{path.name}.new-{secrets.token_hex(6)}")
+
+
