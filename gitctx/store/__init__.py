@@ -1,0 +1,7 @@
+"""The store: reading it, writing to it by compare-and-swap, its history, its soundness."""
+
+from gitctx.store.branch import Branch, Request
+from gitctx.store.store import Store
+from gitctx.store.view import View
+
+__all__ = ["Branch", "Request", "Store", "View"]

@@ -1,0 +1,92 @@
+"""What happened: the writes of a branch, of one key, by whom and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from gitctx.format import layout, messages
+from gitctx.format.messages import Commit
+from gitctx.repository import Repository
+from gitctx.values import Etag, Revision, SessionId, Write, WriteId
+
+
+class History:
+    """The history of a store, read from its commits. Newest first, each commit compared with its first parent."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+
+    def write(self, revision: str) -> Write:
+        """What one commit did."""
+        commit = self._repository.read_commit(revision)
+        return _write(revision, commit, tuple(self._keys(commit)))
+
+    def writes(
+        self,
+        start: str,
+        *,
+        key: str | None = None,
+        hide: tuple[str, ...] = (),
+        actor: str | None = None,
+        session: str | None = None,
+        since: datetime | None = None,
+    ) -> Iterator[Write]:
+        """Writes reachable from `start` and not from `hide`, newest first.
+
+        `key` keeps those that changed that entry, or anything below that folder if it ends in a slash; `actor`, `session` and
+        `since` (author time) those that match. Costs one look at each commit on the way.
+        """
+        for revision, commit in self._repository.walk(start, hide):
+            if actor is not None and commit.author.name != actor:
+                continue
+            if session is not None and commit.trailer(messages.SESSION) != session:
+                continue
+            if since is not None and commit.author.at < since:
+                continue
+            if key is not None and not self._touches(commit, key):
+                continue
+            yield _write(revision, commit, tuple(self._keys(commit)))
+
+    def last_write(self, start: str, key: str) -> Write | None:
+        """The newest write that changed a key; None if none did."""
+        return next(self.writes(start, key=key), None)
+
+    def _keys(self, commit: Commit) -> list[str]:
+        before = self._parent_folder(commit)
+        return sorted(key for key, _, _ in layout.compare(self._repository, before, (commit.tree,)))
+
+    def _parent_folder(self, commit: Commit) -> layout.Folder:
+        return (self._repository.read_commit(commit.parents[0]).tree,) if commit.parents else ()
+
+    def _touches(self, commit: Commit, key: str) -> bool:
+        """Whether a key (or what is below a folder) is here as it is in none of the parents."""
+        here = self._at(commit.tree, key)
+        if not commit.parents:
+            return here != layout.NOTHING
+        return all(here != self._at(self._repository.read_commit(parent).tree, key) for parent in commit.parents)
+
+    def _at(self, tree: str, key: str) -> layout.Found:
+        found = layout.find(self._repository, tree, key.rstrip("/"))
+        if key.endswith("/"):
+            return layout.Found(folder=found.folder)
+        return layout.Found(entry=found.entry)
+
+
+def _write(revision: str, commit: Commit, keys: tuple[str, ...]) -> Write:
+    session, id = commit.trailer(messages.SESSION), commit.trailer(messages.ID)
+    retries = commit.trailer(messages.RETRIES) or "0"
+    return Write(
+        revision=Revision(revision),
+        op=commit.trailer(messages.OP),
+        keys=keys,
+        actor=commit.author.name,
+        session=SessionId(session) if session else None,
+        id=WriteId(id) if id else None,
+        message=commit.message,
+        written_at=commit.author.at,
+        parents=tuple(Revision(parent) for parent in commit.parents),
+        retries=int(retries) if retries.isdecimal() else 0,
+        superseded=tuple(Etag(etag) for etag in commit.trailers.get(messages.SUPERSEDES, ())),
+        subject=commit.subject,
+    )

@@ -1,0 +1,65 @@
+"""Acknowledged writes that a forced move of a branch threw off, found and merged back.
+
+`git update-ref` can set a branch to anything. What it held before is in the reflog (as the old value of a line: a new value
+may name a write that never happened), and in the note of the writer queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gitctx.format import layout
+from gitctx.format.layout import Trees
+from gitctx.repository import Repository
+from gitctx.repository.refs import NO_OBJECT
+
+_LINES = 200
+
+
+def thrown_off(repository: Repository, ref: str, head: str, published: str | None) -> list[str]:
+    """Heads that the branch once had and that aren't in its history any more, without those that others of them contain."""
+    candidates: dict[str, None] = {}
+    if published is not None:
+        candidates[published] = None
+    lines = repository.log_tail(ref)[-_LINES:]
+    start = next((index + 1 for index in range(len(lines) - 1, -1, -1) if lines[index].new == published), 0)
+    previous = head
+    for line in reversed(lines[start:]):
+        if line.old != NO_OBJECT and line.old != previous:
+            candidates[line.old] = None
+        previous = line.old
+    lost = [oid for oid in candidates if repository.has(oid) and not repository.is_ancestor(oid, head)]
+    lost = [oid for oid in lost if repository.read(oid)[0] == "commit"]
+    return [oid for oid in lost if not any(other != oid and repository.is_ancestor(oid, other) for other in lost)]
+
+
+def join(repository: Repository, trees: Trees, head: str, lost: Sequence[str]) -> tuple[str, list[str]]:
+    """The root tree that brings lost heads back into the head by key, and the etags that lost to the head's own."""
+    root = repository.read_commit(head).tree
+    superseded: list[str] = []
+    for other in lost:
+        theirs = repository.read_commit(other).tree
+        base_id = repository.merge_base(head, other)
+        base: layout.Folder = (repository.read_commit(base_id).tree,) if base_id else ()
+        mine = {key: after for key, _, after in layout.compare(trees, base, (root,))}
+        back: dict[str, str | None] = {}
+        for key, _, after in layout.compare(trees, base, (theirs,)):
+            if key not in mine:
+                if after is None or not _clashes(trees, root, key, after):
+                    back[key] = after
+                else:
+                    superseded.append(after)
+            elif after is not None and mine[key] != after:
+                superseded.append(after)
+        root = layout.apply(trees, root, back)
+    return root, superseded
+
+
+def _clashes(trees: Trees, root: str, key: str, etag: str) -> bool:
+    try:
+        layout.apply(trees, root, {key: etag})
+    except ValueError:
+        return True
+    return False
+
+

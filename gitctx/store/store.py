@@ -1,0 +1,86 @@
+"""A store: its repository, its branches, and how revisions are named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gitctx.config import Config
+from gitctx.errors import InvalidRevision, RevisionNotFound
+from gitctx.repository import Repository
+from gitctx.store import identity
+from gitctx.store.branch import Branch
+from gitctx.store.history import History
+from gitctx.values import Revision
+
+_HEX = re.compile(r"[0-9a-fA-F]{4,40}")
+_BACK = re.compile(r"(.+?)~(\d{0,9})")
+
+
+class Store:
+    """An open store. Safe in threads; costs nothing to keep open and needs no closing."""
+
+    def __init__(self, repository: Repository, config: Config) -> None:
+        self.path = repository.path
+        self.repository = repository
+        self.config = config
+        self.identity = identity.identify(repository)
+        self.context = Branch(repository, identity.CONTEXT, config)
+        self.sessions = Branch(repository, identity.SESSIONS, config)
+        self.history = History(repository)
+
+    @classmethod
+    def open(cls, path: Path, config: Config | None = None) -> Store:
+        """The store at a path. Raises StoreNotFound, NotAStore, StoreNotOwned, FormatUnsupported, BrokenHistory."""
+        config = config or Config()
+        return cls(Repository.open(path, git_timeout_s=config.git_timeout_s), config)
+
+    @classmethod
+    def create(cls, path: Path, config: Config | None = None) -> Store:
+        """Make a store at a path that doesn't exist yet. Raises AlreadyExists, DiskFull, StoreReadOnly."""
+        config = config or Config()
+        return cls(identity.create(path, config), config)
+
+    def resolve(self, text: str) -> Revision:
+        """The revision that a text names: `head`, a checkpoint, a full id, 4 or more digits of one, or one of these with
+        `~N` (N commits back by first parents). Raises InvalidRevision and RevisionNotFound.
+        """
+        back = _BACK.fullmatch(text) if isinstance(text, str) else None
+        if back is not None:
+            return self._back(self.resolve(back[1]), int(back[2] or 1))
+        if not isinstance(text, str) or not text or not text.isprintable():
+            raise InvalidRevision(
+                f"{text!r} can't name a revision", hint="use a revision id, a checkpoint's name, head or head~3"
+            )
+        if text in ("head", "HEAD", "context"):
+            return self.context.head()
+        if text == "sessions":
+            return self.sessions.head()
+        target = self.checkpoint_commit(text)
+        if target is not None:
+            return target
+        if _HEX.fullmatch(text):
+            return Revision(self.repository.expand(text.lower()))
+        raise RevisionNotFound(
+            f"{text!r} is neither a revision nor a checkpoint of this store",
+            hint="`gitctx log` lists revisions, `gitctx checkpoint list` checkpoints",
+            details={"revision": text},
+        )
+
+    def checkpoint_commit(self, name: str) -> Revision | None:
+        """The commit that a checkpoint's tag leads to; None if there is no such tag."""
+        if name.startswith("/") or ".." in name:
+            return None
+        oid = self.repository.read_ref(f"refs/tags/{name}")
+        if oid is None:
+            return None
+        tag = self.repository.read_tag(oid)
+        return Revision(tag.target if tag is not None else oid)
+
+    def _back(self, revision: Revision, steps: int) -> Revision:
+        for step in range(steps):
+            parents = self.repository.read_commit(revision).parents
+            if not parents:
+                raise RevisionNotFound(f"history goes back only {step} commits from there", hint="see `gitctx log`")
+            revision = Revision(parents[0])
+        return revision

@@ -1,0 +1,100 @@
+"""The content of a branch at one revision: reading, without any lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitctx.errors import EntryNotFound
+from gitctx.format import layout
+from gitctx.format.keys import SETTINGS_KEY
+from gitctx.format.layout import Found
+from gitctx.format.settings import DEFAULTS, Settings, parse_settings
+from gitctx.repository import Repository
+from gitctx.values import Change, ChangeKind, Entry, EntryInfo, Etag, Revision
+
+
+class View:
+    """What a branch holds at `revision`. Never changes, so it may be kept as long as one likes."""
+
+    __slots__ = ("_repository", "revision", "tree")
+
+    def __init__(self, repository: Repository, revision: Revision, tree: str) -> None:
+        self._repository = repository
+        self.revision = revision
+        self.tree = tree
+
+    def find(self, key: str) -> Found:
+        """What a key stands for: an entry, a folder, something foreign or nothing. Any text may be asked for."""
+        return layout.find(self._repository, self.tree, key)
+
+    def etag(self, key: str) -> Etag | None:
+        """The etag at a key; None if there is no entry."""
+        entry = self.find(key).entry
+        return Etag(entry.oid) if entry is not None else None
+
+    def value(self, key: str) -> bytes | None:
+        """The bytes at a key; None if there is no entry."""
+        entry = self.find(key).entry
+        return self._repository.read_blob(entry.oid) if entry is not None else None
+
+    def blob(self, etag: str) -> bytes:
+        """The bytes of an etag."""
+        return self._repository.read_blob(etag)
+
+    def entry(self, key: str) -> Entry:
+        """The entry at a key. Raises EntryNotFound."""
+        found = self.find(key)
+        if found.entry is None:
+            hint = f"`gitctx ls {key}/` lists what is in that folder" if found.folder else "`gitctx ls` lists the keys"
+            what = "is a folder" if found.folder else "holds no entry"
+            raise EntryNotFound(
+                f"'{key}' {what} at {self.revision[:10]}", hint=hint, details={"key": key, "revision": self.revision}
+            )
+        value = self._repository.read_blob(found.entry.oid)
+        return Entry(key, value, Etag(found.entry.oid), "/".join(found.path), self.revision)
+
+    def keys(self, prefix: str = "") -> Iterator[tuple[str, Etag]]:
+        """Keys below a folder prefix (or the entry of that very name) with their etags, sorted by key."""
+        folder: layout.Folder = (self.tree,)
+        if prefix:
+            found = self.find(prefix.rstrip("/"))
+            if found.entry is not None:
+                if not prefix.endswith("/"):
+                    yield prefix, Etag(found.entry.oid)
+                return
+            folder = found.folder
+            prefix = prefix.rstrip("/") + "/"
+        for key, node in layout.walk(self._repository, folder, prefix):
+            yield key, Etag(node.oid)
+
+    def list(self, prefix: str = "") -> Iterator[EntryInfo]:
+        """Like `keys`, with sizes in bytes."""
+        for key, etag in self.keys(prefix):
+            yield EntryInfo(key, etag, self._repository.size_of(etag))
+
+    def changes_to(self, other: View, prefix: str = "") -> list[Change]:
+        """How `other` differs from this content below a folder prefix, sorted by key."""
+        before: layout.Folder = (self.tree,)
+        after: layout.Folder = (other.tree,)
+        if before == after:
+            return []
+        if prefix:
+            name = prefix.rstrip("/")
+            mine, theirs = self.find(name), other.find(name)
+            if mine.entry or theirs.entry:
+                left = mine.entry.oid if mine.entry else None
+                right = theirs.entry.oid if theirs.entry else None
+                return [_change(name, left, right)] if left != right else []
+            before, after, prefix = mine.folder, theirs.folder, name + "/"
+        found = layout.sort_changes(layout.compare(self._repository, before, after, prefix))
+        return [_change(key, left, right) for key, left, right in found]
+
+    def settings(self) -> Settings:
+        """The store's settings at this revision."""
+        data = self.value(SETTINGS_KEY)
+        return DEFAULTS if data is None else parse_settings(data)
+
+
+def _change(key: str, before: str | None, after: str | None) -> Change:
+    kind: ChangeKind = "added" if before is None else ("removed" if after is None else "changed")
+    return Change(key, kind, Etag(before) if before else None, Etag(after) if after else None)
