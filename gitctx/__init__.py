@@ -1,9 +1,9 @@
 """gitctx: shared context for coding agents, kept in a git repository.
 
-    import gitctx
+import gitctx
 
-    with gitctx.open(".", actor="planner") as ctx:
-        ctx.put("plan/auth.md", "ship the parser", message="agreed with coder-1")
+with gitctx.open(".", actor="planner") as ctx:
+    ctx.put("plan/auth.md", "ship the parser", message="agreed with coder-1")
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gitctx.config import Config, RetryPolicy
-    from gitctx.context import Batch, Context, find_store
+    from gitctx.context import Batch, Context
     from gitctx.context import create_store as create
     from gitctx.context import open_context as open
+    from gitctx.repository.discovery import find_store
 
 __version__ = "0.1.0"
 __all__ = ["Batch", "Config", "Context", "RetryPolicy", "create", "errors", "find_store", "open", "values"]
@@ -26,7 +27,7 @@ _WHERE = {
     "RetryPolicy": ("gitctx.config", "RetryPolicy"),
     "create": ("gitctx.context", "create_store"),
     "errors": ("gitctx.errors", None),
-    "find_store": ("gitctx.context", "find_store"),
+    "find_store": ("gitctx.repository.discovery", "find_store"),
     "open": ("gitctx.context", "open_context"),
     "values": ("gitctx.values", None),
 }

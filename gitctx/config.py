@@ -22,8 +22,9 @@ class RetryPolicy:
     """When to try a lost compare-and-swap again.
 
     Default: full jitter (a uniformly random delay between 0 and a ceiling that doubles from `first_s` to `ceiling_s`),
-    until `deadline_s` after the write began. With `fixed_s` those delays are used instead, then the policy is spent; the
-    deadline holds all the same. Source of full jitter: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    until `deadline_s` after the write began. With `fixed_s` those delays are used instead, then the policy is spent;
+    the deadline holds all the same. Source of full jitter: "Exponential Backoff
+    And Jitter", AWS Architecture Blog, 2015.
     """
 
     first_s: float = 0.001
@@ -42,7 +43,9 @@ class RetryPolicy:
         return cls(fixed_s=(0.1, 0.2, 0.4))
 
     def delays(self, rng: random.Random) -> Iterator[float]:
-        """The delays in seconds before each retry; ends when the policy is spent (the deadline is the caller's to watch)."""
+        """The delays in seconds before each retry; ends when the policy is spent (the deadline is the caller's to
+        watch).
+        """
         if self.fixed_s is not None:
             yield from self.fixed_s
             return
@@ -61,9 +64,9 @@ def utc_now() -> datetime:
 class Config:
     """Everything about a program's use of a store that isn't in the store.
 
-    `queue_patience_s` is how long a write waits for its turn before it goes ahead without one: the queue only saves lost
-    races, so a stopped process in front of us must not stop us. `clock`, `monotonic`, `sleep` and `rng` are there to be
-    replaced in tests.
+    `queue_patience_s` is how long a write waits for its turn before it goes ahead without one: the queue only saves
+    lost races, so a stopped process in front of us must not stop us. `clock`, `monotonic`, `sleep` and `rng` are there
+    to be replaced in tests.
     """
 
     durability: Durability = "durable"

@@ -52,8 +52,8 @@ class Context:
     """The shared entries of one store, for one actor (and perhaps one session).
 
     Methods that write return a `Written`; until they return nothing is acknowledged, and when they raise, the error's
-    `changed` says whether anything happened. All of them take `message` (why), `id` (the idempotency key: the same id with the
-    same change happens once) and `claim` (refused unless this session holds that claim). Safe in threads.
+    `changed` says whether anything happened. All of them take `message` (why), `id` (the idempotency key: the same id
+    with the same change happens once) and `claim` (refused unless this session holds that claim). Safe in threads.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Context:
         """Entries below a folder (all, without one), sorted by key. gitctx's own are only listed below `.gitctx/`."""
         folder = check_prefix(prefix)
         reserved = folder.startswith(RESERVED + "/")
-        for info in self._view(at).list(folder.rstrip("/")):
+        for info in self._view(at).infos(folder.rstrip("/")):
             if reserved or not info.key.startswith(RESERVED + "/"):
                 yield info
 
@@ -180,10 +180,10 @@ class Context:
     ) -> Written:
         """Put a value at a key: bytes as they are, text as UTF-8, anything else as canonical JSON.
 
-        With `if_match` only over that etag, with `if_absent` only where there is no entry, with `expected_head` only on that
-        head: else PreconditionFailed. If the entry changed since the base (the revision `base`, else what this context last
-        saw), the strategy settles it. Raises InvalidKey, EntryTooLarge, PreconditionFailed, MergeConflict and what
-        `Branch.write` raises.
+        With `if_match` only over that etag, with `if_absent` only where there is no entry, with `expected_head` only
+        on that head: else PreconditionFailed. If the entry changed since the base (the revision `base`, else what this
+        context last saw), the strategy settles it. Raises InvalidKey, EntryTooLarge, PreconditionFailed, MergeConflict
+        and what `Branch.write` raises.
         """
         if if_match is not None and if_absent:
             raise InvalidInput("if_match and if_absent contradict each other", hint="pass one of them")
@@ -204,8 +204,8 @@ class Context:
     ) -> Written:
         """Put what `function` makes of the value at a key, called again on the newer value until it fits.
 
-        It gets the value as JSON (or as text or bytes, see `form`), or None if there is no entry; returning None removes
-        the entry. It may be called several times, so it should have no effects of its own.
+        It gets the value as JSON (or as text or bytes, see `form`), or None if there is no entry; returning None
+        removes the entry. It may be called several times, so it should have no effects of its own.
         """
 
         def on_bytes(data: bytes | None) -> bytes | None:
@@ -250,10 +250,20 @@ class Context:
         claim: str | None = None,
         id: str | None = None,
     ) -> Written:
-        """Remove the entry at a key. Raises EntryNotFound if there is none (unless `missing_ok`), and what `put` raises."""
+        """Remove the entry at a key. Raises EntryNotFound if there is none (unless `missing_ok`), and what `put`
+        raises.
+        """
         edit = Remove(check_key(key), if_match, missing_ok)
         return self._write(
-            "remove", f"remove {key}", [edit], message, id, claim, expected_head=expected_head, base=base, strategy=strategy
+            "remove",
+            f"remove {key}",
+            [edit],
+            message,
+            id,
+            claim,
+            expected_head=expected_head,
+            base=base,
+            strategy=strategy,
         )
 
     def move(
@@ -266,7 +276,9 @@ class Context:
         claim: str | None = None,
         id: str | None = None,
     ) -> Written:
-        """Move an entry; a folder, if `source` ends in a slash. Raises EntryNotFound, AlreadyExists (unless `overwrite`)."""
+        """Move an entry; a folder, if `source` ends in a slash. Raises EntryNotFound, AlreadyExists (unless
+        `overwrite`).
+        """
         check_key(source.rstrip("/"))
         if source.endswith("/"):
             target = check_prefix(target, reserved=False)
@@ -329,14 +341,25 @@ class Context:
         found = self.store.resolve(revision)
         write = self.store.history.write(found)
         if not write.parents:
-            raise InvalidRevision(f"{found[:10]} is where the store begins: there is nothing to undo", hint="see `gitctx log`")
+            raise InvalidRevision(
+                f"{found[:10]} is where the store begins: there is nothing to undo", hint="see `gitctx log`"
+            )
         if not self.store.repository.is_ancestor(found, self.head):
             raise InvalidRevision(
-                f"{found[:10]} isn't a write of the context's history", hint="`gitctx log` lists those that can be undone"
+                f"{found[:10]} isn't a write of the context's history",
+                hint="`gitctx log` lists those that can be undone",
             )
         edits, bases = self._reverse(found, Revision(write.parents[0]))
         return self._write(
-            "undo", f"undo {found[:10]} ({write.subject})"[:200], edits, message, id, claim, bases=bases, strategy=strategy, undoes=found
+            "undo",
+            f"undo {found[:10]} ({write.subject})"[:200],
+            edits,
+            message,
+            id,
+            claim,
+            bases=bases,
+            strategy=strategy,
+            undoes=found,
         )
 
     def configure(self, name: str, value: Any, *, message: str = "", id: str | None = None) -> Written:
@@ -354,7 +377,7 @@ class Context:
     def _view(self, at: str | None) -> View:
         return self.store.context.view(self.store.resolve(at) if at is not None else None)
 
-    def _reverse(self, found: Revision, parent: Revision) -> tuple[list[Edit], dict[str, Etag | None]]:
+    def _reverse(self, found: Revision, parent: Revision) -> tuple[Sequence[Edit], dict[str, Etag | None]]:
         before, after = self.store.context.view(parent), self.store.context.view(found)
         edits: list[Edit] = []
         bases: dict[str, Etag | None] = {}

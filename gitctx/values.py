@@ -34,7 +34,9 @@ class Entry:
     value: bytes
     etag: Etag
     git_path: str
-    """Where plain git finds it: `git show <revision>:<git_path>`; differs from the key in folders of over 256 children."""
+    """Where plain git finds it: `git show <revision>:<git_path>`; differs from the key in folders of over 256
+    children.
+    """
     revision: Revision
 
     def text(self) -> str:
@@ -67,9 +69,9 @@ class EntryEtag:
 class Written:
     """The acknowledgement of a write.
 
-    `revision` is the commit that made the change (for `changed=False`, the head at which nothing needed changing), `head`
-    the branch head when it was acknowledged, `retries` how many compare-and-swaps were lost before it went through,
-    `superseded` the etags that lost a conflict to this write.
+    `revision` is the commit that made the change (for `changed=False`, the head at which nothing needed changing),
+    `head` the branch head when it was acknowledged, `retries` how many compare-and-swaps were lost before it went
+    through, `superseded` the etags that lost a conflict to this write.
     """
 
     revision: Revision
@@ -176,7 +178,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What one layer found: `layer` (lease, process, heartbeat, ...), `finding` (alive, dead, unknown, ...), a sentence, when."""
+    """What one layer found: `layer` (lease, process, heartbeat, ...), `finding` (alive, dead, unknown, ...), a
+    sentence, when.
+    """
 
     layer: str
     finding: str

@@ -56,9 +56,7 @@ class Checkpoints:
         )
         subject, _, rest = text.partition("\n")
         tag_text = messages.build_message(subject or f"checkpoint {name}", rest.strip(), trailers)
-        tag = make_object(
-            "tag", messages.encode_tag(target=commit.oid, name=name, tagger=who, message=tag_text)
-        )
+        tag = make_object("tag", messages.encode_tag(target=commit.oid, name=name, tagger=who, message=tag_text))
         if config.durability == "durable":
             repository.sync_everything()
         repository.refs.refuse_name_clash(_TAGS + name, repository.ref_names(_TAGS))
@@ -91,10 +89,14 @@ class Checkpoints:
                     continue
                 delay = next(delays, None)
                 if delay is None or config.monotonic() + delay > deadline:
-                    raise LockTimeout(f"{outcome.lock} was held until the deadline", hint="nothing was written; try again") from None
+                    raise LockTimeout(
+                        f"{outcome.lock} was held until the deadline", hint="nothing was written; try again"
+                    ) from None
                 config.sleep(delay)
             except SwapUnsettled as error:
-                raise OutcomeUnknown(f"the disk failed when '{name}' was being published: {error}", id=write_id) from error
+                raise OutcomeUnknown(
+                    f"the disk failed when '{name}' was being published: {error}", id=write_id
+                ) from error
             except OSError as error:
                 raise from_os(error, repository.path) from error
 
@@ -108,7 +110,9 @@ class Checkpoints:
         found = self._read(check_checkpoint_name(name))
         if found is None:
             raise CheckpointNotFound(
-                f"there is no checkpoint '{name}'", hint="`gitctx checkpoint list` shows those there are", details={"name": name}
+                f"there is no checkpoint '{name}'",
+                hint="`gitctx checkpoint list` shows those there are",
+                details={"name": name},
             )
         return found
 
@@ -141,10 +145,11 @@ class Checkpoints:
         id: str | None = None,
         expected_head: str | None = None,
     ) -> Written:
-        """Make the content what it was at a checkpoint, by a new write: all of it, or what lies below the folder `only`.
+        """Make the content what it was at a checkpoint, by a new write: all of it, or what lies below the folder
+        `only`.
 
-        Claims stay as they are now: a claim of the past holds nothing. Raises CheckpointNotFound, and EntryNotFound if neither the
-        checkpoint nor the context has anything below `only`.
+        Claims stay as they are now: a claim of the past holds nothing. Raises CheckpointNotFound, and EntryNotFound if
+        neither the checkpoint nor the context has anything below `only`.
         """
         checkpoint = self.show(name)
         folder = check_prefix(only).rstrip("/")
@@ -153,7 +158,7 @@ class Checkpoints:
             expected_head = self._store.resolve(expected_head)
 
         def plan(view: View) -> Planned:
-            if folder and not any(True for each in (view, target) for _ in each.keys(folder)):
+            if folder and not any(True for each in (view, target) for _ in each.etags(folder)):
                 raise EntryNotFound(
                     f"neither the checkpoint '{name}' nor the context has anything at '{folder}'",
                     hint=f"`gitctx ls --at {name}` lists what the checkpoint has",

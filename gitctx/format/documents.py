@@ -23,7 +23,8 @@ def to_canonical_json(value: Any) -> bytes:
         return text.encode("utf-8") + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(
-            f"the value can't be written as JSON: {error}", hint="pass text, bytes, or dicts, lists, text, numbers, bool, None"
+            f"the value can't be written as JSON: {error}",
+            hint="pass text, bytes, or dicts, lists, text, numbers, bool, None",
         ) from error
 
 
@@ -34,7 +35,8 @@ def _check(value: Any, inside: tuple[int, ...]) -> None:
         for key, item in value.items():
             if not isinstance(key, str):
                 raise InvalidInput(
-                    f"the value can't be written as JSON: the key {key!r} isn't text", hint="use text for keys in objects"
+                    f"the value can't be written as JSON: the key {key!r} isn't text",
+                    hint="use text for keys in objects",
                 )
             _check(item, (*inside, id(value)))
     elif isinstance(value, (list, tuple)):
@@ -63,7 +65,7 @@ def format_time(at: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """An RFC 3339 time, aware UTC. Raises ValueError."""
-    at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return at.astimezone(UTC)

@@ -93,7 +93,9 @@ def check_key(key: str, *, reserved: bool = False) -> str:
     fault = key_fault(key, reserved=reserved)
     if fault is None:
         return key
-    hint = next((text for word, text in _HINTS if word in fault), "use printable names joined by slashes, like plan/auth.md")
+    hint = next(
+        (text for word, text in _HINTS if word in fault), "use printable names joined by slashes, like plan/auth.md"
+    )
     raise InvalidKey(f"the key {_shown(key)} is refused: {fault}", hint=hint, details={"key": _safe(key)})
 
 

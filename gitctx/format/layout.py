@@ -1,10 +1,10 @@
 """How entries lie in git trees: folders, and the split of wide folders.
 
-A folder of at most 256 children is one git tree. A wider one is split into sub-trees `~00` to `~ff` by the first byte of
-the SHA-1 of the child's name; a sub-tree that still has more than 256 children is split by the next byte, and so on. So a
-write rewrites a few small trees however many keys a folder has. What we write is a pure function of the content; what
-others wrote is read in any form: a child found outside its sub-tree wins over one inside, two folders of one name are
-read as one, and names that our rules refuse stay where they are and don't count.
+A folder of at most 256 children is one git tree. A wider one is split into sub-trees `~00` to `~ff` by the first byte
+of the SHA-1 of the child's name; a sub-tree that still has more than 256 children is split by the next byte, and so
+on. So a write rewrites a few small trees however many keys a folder has. What we write is a pure function of the
+content; what others wrote is read in any form: a child found outside its sub-tree wins over one inside, two folders of
+one name are read as one, and names that our rules refuse stay where they are and don't count.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ FOLDER_LIMIT = 256
 _HEX = frozenset("0123456789abcdef")
 
 Folder = tuple[str, ...]
-"""A logical folder: ids of the trees that make it up, the winning one first. One, unless others wrote beside our split."""
+"""A logical folder: ids of the trees that make it up, the winning one first. One, unless others wrote beside our
+split.
+"""
 
 
 class Tree(dict[str, Node]):
@@ -29,8 +31,8 @@ class Tree(dict[str, Node]):
 
     __slots__ = ("shape",)
 
-    def __init__(self, entries: Mapping[str, Node] = {}) -> None:
-        super().__init__(entries)
+    def __init__(self, entries: Mapping[str, Node] | None = None) -> None:
+        super().__init__(entries or {})
         self.shape: Shape | None = None
 
 
@@ -42,11 +44,15 @@ class Shape(NamedTuple):
     foreign: tuple[str, ...]
 
 
-class Trees(Protocol):
-    """Where trees come from and go to."""
+class TreeReader(Protocol):
+    """Where trees come from."""
 
     def read_tree(self, oid: str) -> Tree:
         """The tree of that id."""
+
+
+class Trees(TreeReader, Protocol):
+    """Where trees come from and go to."""
 
     def write_tree(self, tree: Tree) -> str:
         """Keep a new tree; its id."""
@@ -91,13 +97,14 @@ def shape_of(tree: Tree) -> Shape:
     return tree.shape
 
 
-def find_child(trees: Trees, folder: Folder, name: str) -> Found:
+def find_child(trees: TreeReader, folder: Folder, name: str) -> Found:
     """What `name` stands for in a folder. Costs one tree per level of the split."""
     digest = b""
     subtrees: list[str] = []
     found_path: tuple[str, ...] = ()
     for oid in folder:
-        tree, depth, path = trees.read_tree(oid), 0, ()
+        tree, depth = trees.read_tree(oid), 0
+        path: tuple[str, ...] = ()
         while True:
             node = tree.get(name)
             if node is not None and not _is_bucket(name, node):
@@ -119,7 +126,7 @@ def find_child(trees: Trees, folder: Folder, name: str) -> Found:
     return Found(folder=tuple(subtrees), path=found_path) if subtrees else NOTHING
 
 
-def find(trees: Trees, root: str, key: str) -> Found:
+def find(trees: TreeReader, root: str, key: str) -> Found:
     """What a key stands for below a root tree; its `path` is where plain git finds it."""
     folder: Folder = (root,)
     path: tuple[str, ...] = ()
@@ -136,7 +143,7 @@ def find(trees: Trees, root: str, key: str) -> Found:
 
 
 def _leaves(
-    trees: Trees, tree: Tree, prefix: bytes, misplaced: dict[str, Node] | None
+    trees: TreeReader, tree: Tree, prefix: bytes, misplaced: dict[str, Node] | None
 ) -> Iterator[tuple[str, Node, tuple[str, ...]]]:
     """Children of one tree and its split, outer ones first. Those in a wrong sub-tree go to `misplaced`."""
     shape = shape_of(tree)
@@ -152,7 +159,7 @@ def _leaves(
             yield name, node, (bucket, *path)
 
 
-def children(trees: Trees, folder: Folder) -> dict[str, Found]:
+def children(trees: TreeReader, folder: Folder) -> dict[str, Found]:
     """All children of a folder, by name, unsorted."""
     found: dict[str, Found] = {}
     for oid in folder:
@@ -166,7 +173,7 @@ def children(trees: Trees, folder: Folder) -> dict[str, Found]:
     return found
 
 
-def walk(trees: Trees, folder: Folder, prefix: str = "") -> Iterator[tuple[str, Node]]:
+def walk(trees: TreeReader, folder: Folder, prefix: str = "") -> Iterator[tuple[str, Node]]:
     """Every entry below a folder as (key, node), sorted by key."""
     kids = children(trees, folder)
     for name in sorted(kids, key=lambda name: name + "/" if kids[name].folder else name):
@@ -177,8 +184,12 @@ def walk(trees: Trees, folder: Folder, prefix: str = "") -> Iterator[tuple[str, 
             yield from walk(trees, found.folder, f"{prefix}{name}/")
 
 
-def compare(trees: Trees, before: Folder, after: Folder, prefix: str = "") -> Iterator[tuple[str, str | None, str | None]]:
-    """Entries that differ between two folders, as (key, etag before, etag after), unsorted. Equal sub-trees cost nothing."""
+def compare(
+    trees: TreeReader, before: Folder, after: Folder, prefix: str = ""
+) -> Iterator[tuple[str, str | None, str | None]]:
+    """Entries that differ between two folders, as (key, etag before, etag after), unsorted. Equal sub-trees cost
+    nothing.
+    """
     if before == after:
         return
     for name, old, new in _differing(trees, before, after):
@@ -191,7 +202,7 @@ def compare(trees: Trees, before: Folder, after: Folder, prefix: str = "") -> It
             yield from compare(trees, old.folder, new.folder, key + "/")
 
 
-def _differing(trees: Trees, before: Folder, after: Folder) -> Iterator[tuple[str, Found, Found]]:
+def _differing(trees: TreeReader, before: Folder, after: Folder) -> Iterator[tuple[str, Found, Found]]:
     if len(before) == 1 and len(after) == 1:
         yield from _differing_trees(trees, trees.read_tree(before[0]), trees.read_tree(after[0]), b"")
         return
@@ -200,7 +211,7 @@ def _differing(trees: Trees, before: Folder, after: Folder) -> Iterator[tuple[st
         yield name, old.get(name, NOTHING), new.get(name, NOTHING)
 
 
-def _differing_trees(trees: Trees, old: Tree, new: Tree, prefix: bytes) -> Iterator[tuple[str, Found, Found]]:
+def _differing_trees(trees: TreeReader, old: Tree, new: Tree, prefix: bytes) -> Iterator[tuple[str, Found, Found]]:
     old_shape, new_shape = shape_of(old), shape_of(new)
     if old_shape.buckets and new_shape.buckets and not old_shape.ours and not new_shape.ours:
         for bucket in {*old_shape.buckets, *new_shape.buckets}:
@@ -334,7 +345,9 @@ def _place(trees: Trees, tree: Tree, prefix: bytes, updates: Mapping[str, Node |
 
 
 def _with(tree: Tree, updates: Mapping[str, Node | None], *, buckets: bool = False) -> Tree:
-    """A copy of the tree with updates to its children, or to its sub-trees; its shape follows without a new look at all."""
+    """A copy of the tree with updates to its children, or to its sub-trees; its shape follows without a new look at
+    all.
+    """
     fresh = Tree(tree)
     for name, node in updates.items():
         if node is None:
@@ -343,12 +356,15 @@ def _with(tree: Tree, updates: Mapping[str, Node | None], *, buckets: bool = Fal
             fresh[name] = node
     shape = shape_of(tree)
     before = shape.buckets if buckets else shape.ours
-    names = (*(name for name in before if name in fresh), *(name for name in updates if name in fresh and name not in tree))
+    names = (
+        *(name for name in before if name in fresh),
+        *(name for name in updates if name in fresh and name not in tree),
+    )
     fresh.shape = shape._replace(buckets=names) if buckets else shape._replace(ours=names)
     return fresh
 
 
-def _wider_than_limit(trees: Trees, tree: Tree) -> bool:
+def _wider_than_limit(trees: TreeReader, tree: Tree) -> bool:
     """Whether more than 256 children lie in a split tree; looks at no more sub-trees than it needs to know."""
     count = 0
     for bucket in shape_of(tree).buckets:
@@ -386,7 +402,7 @@ def _rebuild(trees: Trees, folder: Folder, updates: Mapping[str, Node | None], *
     return _write(trees, ours, foreign, 0)
 
 
-def _collect_foreign(trees: Trees, tree: Tree, into: dict[str, Node]) -> None:
+def _collect_foreign(trees: TreeReader, tree: Tree, into: dict[str, Node]) -> None:
     shape = shape_of(tree)
     for name in shape.foreign:
         into.setdefault(name, tree[name])
@@ -422,18 +438,26 @@ def faults(trees: Trees, folder: Folder, prefix: str = "") -> Iterator[tuple[str
     for name, found in sorted(children(trees, folder).items()):
         twin = folded.setdefault(name.casefold(), name)
         if twin != name:
-            yield "case_twin", prefix + name, f"differs from '{prefix}{twin}' only in case: some file systems can't tell them"
+            yield (
+                "case_twin",
+                prefix + name,
+                f"differs from '{prefix}{twin}' only in case: some file systems can't tell them",
+            )
         if found.folder:
             yield from faults(trees, found.folder, f"{prefix}{name}/")
 
 
-def _foreign_names(trees: Trees, tree: Tree, prefix: str) -> Iterator[tuple[str, str, str]]:
+def _foreign_names(trees: TreeReader, tree: Tree, prefix: str) -> Iterator[tuple[str, str, str]]:
     shape = shape_of(tree)
     for name in shape.foreign:
         node = tree[name]
         why = segment_fault(name) or ("a submodule" if node.mode == "160000" else "a symbolic link")
         shown = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        yield "foreign_name", prefix + shown, f"was written by another git client and isn't a key ({why}); it is left as it is"
+        yield (
+            "foreign_name",
+            prefix + shown,
+            f"was written by another git client and isn't a key ({why}); it is left as it is",
+        )
     for bucket in shape.buckets:
         yield from _foreign_names(trees, trees.read_tree(tree[bucket].oid), f"{prefix}{bucket}/")
 

@@ -111,9 +111,7 @@ def split_message(text: str) -> tuple[str, str, dict[str, tuple[str, ...]]]:
     return subject, message, trailers
 
 
-def encode_commit(
-    *, tree: str, parents: Sequence[str], author: Identity, committer: Identity, message: str
-) -> bytes:
+def encode_commit(*, tree: str, parents: Sequence[str], author: Identity, committer: Identity, message: str) -> bytes:
     """The raw commit object."""
     lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
     lines += [f"author {_signature(author)}", f"committer {_signature(committer)}", "", message]

@@ -82,5 +82,3 @@ def decode_claim(name: str, data: bytes) -> Claim:
 
 def _time(text: str) -> datetime:
     return parse_time(text)
-
-

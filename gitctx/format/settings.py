@@ -1,13 +1,13 @@
 """`.gitctx/settings.toml`: what travels with the store. Pure: from bytes to Settings, and back with comments kept.
 
-    [strategies]
-    "decision/" = "fail"          # per key prefix; the longest one that fits counts
+[strategies]
+"decision/" = "fail"          # per key prefix; the longest one that fits counts
 
-    [limits]
-    max_value_bytes = 1048576
+[limits]
+max_value_bytes = 1048576
 
-    [claims]
-    ttl_s = 1800
+[claims]
+ttl_s = 1800
 """
 
 from __future__ import annotations
@@ -46,23 +46,31 @@ DEFAULTS = Settings()
 def _strategy(name: str, value: Any) -> str:
     if value not in STRATEGIES:
         raise ConfigInvalid(
-            f"strategies.{name!r} is {value!r}", hint=f"use one of {', '.join(sorted(STRATEGIES))}", details={"name": name}
+            f"strategies.{name!r} is {value!r}",
+            hint=f"use one of {', '.join(sorted(STRATEGIES))}",
+            details={"name": name},
         )
     try:
         check_prefix(name)
     except InvalidKey as error:
-        raise ConfigInvalid(f"strategies.{name!r} is no key prefix: {error.message}", hint="use a prefix like plan/") from error
+        raise ConfigInvalid(
+            f"strategies.{name!r} is no key prefix: {error.message}", hint="use a prefix like plan/"
+        ) from error
     return str(value)
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ConfigInvalid(f"{name} is {value!r}", hint=f"use a number from {low:g} to {high:g}", details={"name": name})
+        raise ConfigInvalid(
+            f"{name} is {value!r}", hint=f"use a number from {low:g} to {high:g}", details={"name": name}
+        )
     return value
 
 
 def check(name: str, value: Any) -> Any:
-    """The value of one setting (`strategies.<prefix>`, `limits.max_value_bytes`, `claims.ttl_s`). Raises ConfigInvalid."""
+    """The value of one setting (`strategies.<prefix>`, `limits.max_value_bytes`, `claims.ttl_s`). Raises
+    ConfigInvalid.
+    """
     table, _, rest = name.partition(".")
     if table == "strategies" and rest:
         return _strategy(rest, value)
@@ -101,7 +109,9 @@ def parse_settings(data: bytes) -> Settings:
             problems.append(f".gitctx/settings.toml: {error.message}; {error.hint}")
     strategies = {name.partition(".")[2]: value for name, value in good.items() if name.startswith("strategies.")}
     return Settings(
-        strategies={prefix.rstrip("/") + "/" if prefix.strip("/") else "": value for prefix, value in strategies.items()},
+        strategies={
+            prefix.rstrip("/") + "/" if prefix.strip("/") else "": value for prefix, value in strategies.items()
+        },
         max_value_bytes=good.get("limits.max_value_bytes", DEFAULT_MAX_VALUE_BYTES),
         claim_ttl_s=good.get("claims.ttl_s", DEFAULTS.claim_ttl_s),
         problems=tuple(problems),
@@ -119,15 +129,16 @@ def edit_settings(data: bytes, name: str, value: Any) -> bytes:
         document = tomlkit.parse(data.decode("utf-8"))
     except (TOMLKitError, ValueError) as error:
         raise ConfigInvalid(
-            f".gitctx/settings.toml isn't TOML: {error}", hint="mend it with `gitctx config edit`, or start anew with `gitctx config reset`"
+            f".gitctx/settings.toml isn't TOML: {error}",
+            hint="mend it with `gitctx config edit`, or start anew with `gitctx config reset`",
         ) from error
     table, _, rest = name.partition(".")
     if value is None:
         if rest not in document.get(table, {}):
             raise ConfigInvalid(f"the setting {name!r} isn't set", hint="`gitctx config list` shows what is")
-        del document[table][rest]  # type: ignore[union-attr]
+        del document[table][rest]
     else:
         if table not in document:
             document[table] = tomlkit.table()
-        document[table][rest] = value  # type: ignore[index]
+        document[table][rest] = value
     return tomlkit.dumps(document).encode("utf-8")

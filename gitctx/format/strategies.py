@@ -55,4 +55,6 @@ def strategy_named(name: str) -> Strategy:
     try:
         return STRATEGIES[name]
     except KeyError:
-        raise ConfigInvalid(f"there is no strategy {name!r}", hint=f"use one of {', '.join(sorted(STRATEGIES))}") from None
+        raise ConfigInvalid(
+            f"there is no strategy {name!r}", hint=f"use one of {', '.join(sorted(STRATEGIES))}"
+        ) from None

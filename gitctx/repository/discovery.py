@@ -53,6 +53,7 @@ def default_store(start: Path) -> Path | None:
 
 
 def _configured(common: Path) -> str | None:
+    config: pygit2.Config
     try:
         config = pygit2.Repository(str(common)).config
     except pygit2.GitError:
@@ -67,7 +68,9 @@ def find_store(start: Path) -> Path:
     A path that exists and isn't inside a project is taken for a store itself: opening it says what is wrong with it.
     """
     if not start.exists():
-        raise StoreNotFound(f"there is no store at {start}", hint="`gitctx init` makes one", details={"path": str(start)})
+        raise StoreNotFound(
+            f"there is no store at {start}", hint="`gitctx init` makes one", details={"path": str(start)}
+        )
     if (start / "HEAD").is_file() and (start / "objects").is_dir():
         return start
     found = default_store(start)

@@ -66,7 +66,7 @@ def run_git(
         source.write(stdin)
         source.seek(0)
         try:
-            status, output, talk = Git(str(git_dir)).execute(  # type: ignore[call-overload]
+            status, output, talk = Git(str(git_dir)).execute(
                 command,
                 istream=source,
                 with_extended_output=True,

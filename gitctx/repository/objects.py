@@ -134,7 +134,9 @@ def _put_keep(path: Path) -> None:
 
 
 def clear_stale_keeps(objects_dir: Path, older_than_s: float) -> None:
-    """Remove `.keep` files that killed writers left. Only for the holder of the writer queue. `older_than_s` is a time stamp."""
+    """Remove `.keep` files that killed writers left. Only for the holder of the writer queue. `older_than_s` is a
+    time stamp.
+    """
     for keep in (objects_dir / "pack").glob("pack-*.keep"):
         try:
             if keep.stat().st_mtime < older_than_s and keep.read_bytes() == b"gitctx\n":

@@ -1,9 +1,9 @@
 """Refs of a store: reading them, and the one compare-and-swap that everything rests on.
 
-The swap speaks git's own protocol, so that git, libgit2 and we exclude each other: whoever creates `<ref>.lock` may change
-`<ref>`, by renaming the lock over it. What we add: our lock file appears complete and in one step (a hard link to a file
-below `gitctx/locks/`), and its maker holds a kernel lock on that very inode. So the lock of a killed process is told
-from a live one at once, and told from git's own.
+The swap speaks git's own protocol, so that git, libgit2 and we exclude each other: whoever creates `<ref>.lock` may
+change `<ref>`, by renaming the lock over it. What we add: our lock file appears complete and in one step (a hard link
+to a file below `gitctx/locks/`), and its maker holds a kernel lock on that very inode. So the lock of a killed process
+is told from a live one at once, and told from git's own.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OID = re.compile(rb"[0-9a-f]{40}")
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
-class RefMoved(Exception):  # noqa: N818 - an outcome of the seam, not an error that users meet
+class RefMoved(Exception):
     """The compare-and-swap lost: the ref holds `actual` (None: there is no such ref)."""
 
     def __init__(self, actual: str | None) -> None:
@@ -34,7 +34,7 @@ class RefMoved(Exception):  # noqa: N818 - an outcome of the seam, not an error 
         self.actual = actual
 
 
-class RefLocked(Exception):  # noqa: N818
+class RefLocked(Exception):
     """Somebody else holds the ref's lock file."""
 
     def __init__(self, lock: Path) -> None:
@@ -42,7 +42,7 @@ class RefLocked(Exception):  # noqa: N818
         self.lock = lock
 
 
-class SwapUnsettled(Exception):  # noqa: N818
+class SwapUnsettled(Exception):
     """The disk failed when the ref had perhaps moved already: only reading it again can tell."""
 
 
@@ -145,7 +145,9 @@ class Refs:
             return None
 
     def _lock(self, lock: Path, new: str, *, durable: bool) -> tuple[int, Path | None]:
-        """Create the lock file with its content, kernel-locked; the open descriptor, and its other name if it has one."""
+        """Create the lock file with its content, kernel-locked; the open descriptor, and its other name if it has
+        one.
+        """
         self.locks.mkdir(parents=True, exist_ok=True)
         private = self.locks / f"{os.getpid()}-{secrets.token_hex(8)}"
         descriptor = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-
 import pygit2
 from pygit2.enums import SortMode
 
@@ -61,7 +60,9 @@ class Repository:
     def open(cls, path: Path, *, git_timeout_s: float = 600.0) -> Repository:
         """The repository at `path`. Raises StoreNotFound, NotAStore, StoreNotOwned, FormatUnsupported, StorageError."""
         if not path.exists():
-            raise StoreNotFound(f"there is no store at {path}", hint="`gitctx init` makes one", details={"path": str(path)})
+            raise StoreNotFound(
+                f"there is no store at {path}", hint="`gitctx init` makes one", details={"path": str(path)}
+            )
         repository = cls(path.resolve(), git_timeout_s=git_timeout_s)
         repository._handle()
         return repository
@@ -116,7 +117,10 @@ class Repository:
             text = ""
         except OSError as cause:
             return from_os(cause, self.path)
-        for word, what in (("reftable", "keeps its refs in the reftable format"), ("sha256", "uses SHA-256 object ids")):
+        for word, what in (
+            ("reftable", "keeps its refs in the reftable format"),
+            ("sha256", "uses SHA-256 object ids"),
+        ):
             if word in text:
                 return FormatUnsupported(
                     f"the repository {self.path} {what}, which gitctx doesn't read",
@@ -143,7 +147,9 @@ class Repository:
     # -- objects ------------------------------------------------------------------------------------------------------
 
     def read(self, oid: str) -> tuple[Kind, bytes]:
-        """Kind and bytes of an object. Raises ObjectMissing only if a fresh handle and git agree that it isn't there."""
+        """Kind and bytes of an object. Raises ObjectMissing only if a fresh handle and git agree that it isn't
+        there.
+        """
         try:
             kind, data = self._handle().read(oid)
         except (KeyError, ValueError, pygit2.GitError, OSError) as error:
@@ -221,7 +227,9 @@ class Repository:
         try:
             return decode_commit(data)
         except ValueError as error:
-            raise BrokenHistory(f"the commit {oid} can't be read: {error}", hint="see `gitctx verify --full`") from error
+            raise BrokenHistory(
+                f"the commit {oid} can't be read: {error}", hint="see `gitctx verify --full`"
+            ) from error
 
     def read_tag(self, oid: str) -> Tag | None:
         """A decoded annotated tag on a commit; None for a lightweight tag or one on something else."""
@@ -238,7 +246,9 @@ class Repository:
         return written(self.objects_dir, objects, durable=durable)
 
     def clear_stale_keeps(self, before_s: float) -> None:
-        """Remove `.keep` files older than a time stamp that killed writers left; only for the holder of the writer queue."""
+        """Remove `.keep` files older than a time stamp that killed writers left; only for the holder of the writer
+        queue.
+        """
         clear_stale_keeps(self.objects_dir, before_s)
 
     def sync_everything(self) -> None:
@@ -265,7 +275,9 @@ class Repository:
             return sorted(name for name in self._handle().listall_references() if name.startswith(prefix))
 
     def delete_ref(self, name: str, *, expected: str) -> None:
-        """Delete a ref with git, if it still holds `expected`. Raises GitFailed. (libgit2 beside pack-refs loses others.)"""
+        """Delete a ref with git, if it still holds `expected`. Raises GitFailed. (libgit2 beside pack-refs loses
+        others.)
+        """
         self.git("update-ref", "-d", name, expected)
 
     def walk(self, start: str, hide: Iterable[str] = ()) -> Iterator[tuple[str, Commit]]:
@@ -350,5 +362,3 @@ def sync_filesystem(path: Path) -> None:
 def temporary_sibling(path: Path) -> Path:
     """A fresh path beside `path`, on the same file system."""
     return path.with_name(f".{path.name}.new-{secrets.token_hex(6)}")
-
-

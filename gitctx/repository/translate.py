@@ -49,7 +49,9 @@ def from_git(error: Exception, path: Path) -> GitctxError:
     """The error of ours that says what a libgit2 error at the store means."""
     if "not owned by current user" in str(error):
         return not_owned(path)
-    return StorageError(f"the store {path} can't be used: {error}", hint="`gitctx verify --full` tells what is wrong with it")
+    return StorageError(
+        f"the store {path} can't be used: {error}", hint="`gitctx verify --full` tells what is wrong with it"
+    )
 
 
 @contextmanager

@@ -37,7 +37,9 @@ class Bases:
             self._save(self._folder, key, etag)
 
     def remember_all(self, entries: Sequence[EntryEtag]) -> None:
-        """Like `remember`, for what a write left. Of a large write nothing is shared: one file each would cost too much."""
+        """Like `remember`, for what a write left. Of a large write nothing is shared: one file each would cost too
+        much.
+        """
         folder = self._folder
         self._folder = folder if len(entries) <= _SHARED_AT_ONCE else None
         for entry in entries:

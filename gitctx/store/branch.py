@@ -38,8 +38,8 @@ from gitctx.values import EntryEtag, Etag, Revision, WriteId, Written
 class Planned:
     """What a write does to the head it was planned on: key -> bytes to put, or None to remove.
 
-    `etags` puts bytes that the store holds already, by their id; `entries` are the keys to report, in order (all that are
-    touched, if empty); `superseded` the etags that lost a conflict.
+    `etags` puts bytes that the store holds already, by their id; `entries` are the keys to report, in order (all that
+    are touched, if empty); `superseded` the etags that lost a conflict.
     """
 
     changes: Mapping[str, bytes | None] = field(default_factory=dict)
@@ -52,8 +52,9 @@ class Planned:
 class Request:
     """One write to be made.
 
-    `plan` is called with the head's content, anew after every lost race; it decides or raises (then nothing is written).
-    `digest` tells two changes with one id apart. With `always`, a commit is made even if the content stays the same.
+    `plan` is called with the head's content, anew after every lost race; it decides or raises (then nothing is
+    written). `digest` tells two changes with one id apart. With `always`, a commit is made even if the content stays
+    the same.
     """
 
     op: str
@@ -110,8 +111,9 @@ class Branch:
     def write(self, request: Request) -> Written:
         """Make one write, trying again when a race is lost.
 
-        Returns when it is acknowledged: in `durable` mode it is on disk then. Raises what `plan` raises, RetriesExhausted,
-        LockTimeout, DiskFull, StoreReadOnly and StorageError (nothing was written), OutcomeUnknown (repeat with its id).
+        Returns when it is acknowledged: in `durable` mode it is on disk then. Raises what `plan` raises,
+        RetriesExhausted, LockTimeout, DiskFull, StoreReadOnly and StorageError (nothing was written), OutcomeUnknown
+        (repeat with its id).
         """
         attempt = _Attempt(self, request)
         with self._queue.turn(min(self._config.queue_patience_s, self._config.retry.deadline_s)) as turn:
@@ -125,7 +127,9 @@ class Branch:
     # The parts of a write; `_Attempt` puts them in order.
 
     def settle_head(self, turn: Turn) -> Revision:
-        """The head to build on: what a forced move of the ref threw off is merged back, and it is on disk if it has to be."""
+        """The head to build on: what a forced move of the ref threw off is merged back, and it is on disk if it has
+        to be.
+        """
         head = self.head()
         note = turn.note()
         if head != note.published:
@@ -249,7 +253,8 @@ class _Attempt:
         etags.update(planned.etags)
         root = layout.apply(trees, view.tree, etags)
         entries = tuple(
-            EntryEtag(key, _etag(etags[key]) if key in etags else view.etag(key)) for key in planned.entries or sorted(etags)
+            EntryEtag(key, _etag(etags[key]) if key in etags else view.etag(key))
+            for key in planned.entries or sorted(etags)
         )
         if root == view.tree and not request.always:
             self._make_durable(turn, head)
@@ -268,7 +273,9 @@ class _Attempt:
         return Written(revision, revision, WriteId(self._id), True, self._retries, planned.superseded, entries)
 
     def _make_durable(self, turn: Turn, head: Revision) -> None:
-        """Nothing to write, but what is acknowledged has to be on disk: `settle_head` saw to that, so it may be noted."""
+        """Nothing to write, but what is acknowledged has to be on disk: `settle_head` saw to that, so it may be
+        noted.
+        """
         if self._config.durability == "durable":
             turn.leave_note(head, head)
 
@@ -300,7 +307,10 @@ class _Attempt:
         if revision is None:
             return None
         commit = self._repository.read_commit(revision)
-        if commit.trailer(messages.CHANGE) != (self._request.digest or None) or commit.trailer(messages.OP) != self._request.op:
+        if (
+            commit.trailer(messages.CHANGE) != (self._request.digest or None)
+            or commit.trailer(messages.OP) != self._request.op
+        ):
             raise IdReused(
                 f"the id {self._request.id} belongs to another write: {commit.subject} ({revision[:10]})",
                 hint="use a new id for a new change; repeat an id only to repeat the very same call",
@@ -317,5 +327,3 @@ class _Attempt:
 
 def _etag(oid: str | None) -> Etag | None:
     return Etag(oid) if oid is not None else None
-
-

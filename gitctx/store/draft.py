@@ -15,10 +15,12 @@ class Draft:
         self.fresh: dict[str, tuple[Tree, Object]] = {}
 
     def read_tree(self, oid: str) -> Tree:
+        """The tree of that id, new or old."""
         fresh = self.fresh.get(oid)
         return fresh[0] if fresh is not None else self._repository.read_tree(oid)
 
     def write_tree(self, tree: Tree) -> str:
+        """Keep a new tree; its id."""
         item = make_object("tree", serialise_tree(tree))
         self.fresh[item.oid] = (tree, item)
         return item.oid

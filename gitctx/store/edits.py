@@ -226,7 +226,7 @@ class _Planning:
 
     def _move(self, source: str, target: str, overwrite: bool) -> None:
         if source.endswith("/"):
-            keys = [key for key, _ in self._view.keys(source)]
+            keys = [key for key, _ in self._view.etags(source)]
             if not keys:
                 raise EntryNotFound(f"there is nothing below '{source}'", hint="`gitctx ls` lists the keys")
             pairs = [(key, target + key.removeprefix(source)) for key in keys]
@@ -270,5 +270,3 @@ def digest_of(op: str, edits: Sequence[Edit], **more: Any) -> str:
             case Update(key, _):
                 rows.append(["update", key])
     return hashlib.sha256(to_canonical_json([op, rows, more])).hexdigest()[:16]
-
-

@@ -34,8 +34,8 @@ class History:
     ) -> Iterator[Write]:
         """Writes reachable from `start` and not from `hide`, newest first.
 
-        `key` keeps those that changed that entry, or anything below that folder if it ends in a slash; `actor`, `session` and
-        `since` (author time) those that match. Costs one look at each commit on the way.
+        `key` keeps those that changed that entry, or anything below that folder if it ends in a slash; `actor`,
+        `session` and `since` (author time) those that match. Costs one look at each commit on the way.
         """
         for revision, commit in self._repository.walk(start, hide):
             if actor is not None and commit.author.name != actor:

@@ -1,4 +1,6 @@
-"""What makes a bare repository a gitctx store: branches with a root commit that says so, and settings that keep it safe."""
+"""What makes a bare repository a gitctx store: branches with a root commit that says so, and settings that keep it
+safe.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,8 @@ class Identity:
 def create(path: Path, config: Config) -> Repository:
     """Make a store at a path that doesn't exist yet (an empty folder will do).
 
-    It is built beside the path and renamed into place, so that there is never half a store and of several makers one wins.
-    Raises AlreadyExists, NotAStore (the folder holds something else), DiskFull, StoreReadOnly.
+    It is built beside the path and renamed into place, so that there is never half a store and of several makers one
+    wins. Raises AlreadyExists, NotAStore (the folder holds something else), DiskFull, StoreReadOnly.
     """
     from gitctx.repository.translate import from_os
 

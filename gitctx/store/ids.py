@@ -1,7 +1,7 @@
 """Which commit carries a `Gitctx-Id`: an index that is made from history, and made anew when it is lost.
 
-History is the truth. The index (SQLite, below `gitctx/cache/`) only spares walking it: it says up to which head it knows,
-the rest is walked and added. If it can't be used, all is walked.
+History is the truth. The index (SQLite, below `gitctx/cache/`) only spares walking it: it says up to which head it
+knows, the rest is walked and added. If it can't be used, all is walked.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 It only saves lost races: a write that waits too long goes ahead without a turn, and compare-and-swap decides as always.
 
 One file holds the next ticket number and a note (the head that gitctx published last, and the head last known to be on
-disk). A writer draws a ticket under a short lock, locks the byte of its ticket, and waits until nobody holds the byte of
-a lower one. These are open-file-description locks: whoever dies, at whatever moment, lets go of its byte. Where the
+disk). A writer draws a ticket under a short lock, locks the byte of its ticket, and waits until nobody holds the byte
+of a lower one. These are open-file-description locks: whoever dies, at whatever moment, lets go of its byte. Where the
 platform has none, one flock on the file serves instead (no order promised).
 """
 

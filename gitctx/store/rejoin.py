@@ -1,7 +1,7 @@
 """Acknowledged writes that a forced move of a branch threw off, found and merged back.
 
-`git update-ref` can set a branch to anything. What it held before is in the reflog (as the old value of a line: a new value
-may name a write that never happened), and in the note of the writer queue.
+`git update-ref` can set a branch to anything. What it held before is in the reflog (as the old value of a line: a new
+value may name a write that never happened), and in the note of the writer queue.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ _LINES = 200
 
 
 def thrown_off(repository: Repository, ref: str, head: str, published: str | None) -> list[str]:
-    """Heads that the branch once had and that aren't in its history any more, without those that others of them contain."""
+    """Heads that the branch once had and that aren't in its history any more, without those that others of them
+    contain.
+    """
     candidates: dict[str, None] = {}
     if published is not None:
         candidates[published] = None
@@ -61,5 +63,3 @@ def _clashes(trees: Trees, root: str, key: str, etag: str) -> bool:
     except ValueError:
         return True
     return False
-
-

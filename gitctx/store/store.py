@@ -42,8 +42,8 @@ class Store:
         return cls(identity.create(path, config), config)
 
     def resolve(self, text: str) -> Revision:
-        """The revision that a text names: `head`, a checkpoint, a full id, 4 or more digits of one, or one of these with
-        `~N` (N commits back by first parents). Raises InvalidRevision and RevisionNotFound.
+        """The revision that a text names: `head`, a checkpoint, a full id, 4 or more digits of one, or one of these
+        with `~N` (N commits back by first parents). Raises InvalidRevision and RevisionNotFound.
         """
         back = _BACK.fullmatch(text) if isinstance(text, str) else None
         if back is not None:

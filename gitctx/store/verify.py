@@ -47,9 +47,11 @@ def _check_objects(store: Store, problems: list[Finding], *, full: bool) -> tupl
     arguments.append("--full" if full else "--connectivity-only")
     status, output, talk = store.repository.git(*arguments, ok=tuple(range(256)))
     lines = (output.decode("utf-8", "replace") + talk).splitlines()
-    for line in lines:
-        if not line.startswith("notice:"):
-            problems.append(Finding("object", _object_in(line), f"git fsck says: {line}"))
+    problems += [
+        Finding("object", _object_in(line), f"git fsck says: {line}")
+        for line in lines
+        if not line.startswith("notice:")
+    ]
     if status != 0 and not lines:
         problems.append(Finding("object", "fsck", f"git fsck ended with status {status}"))
     if problems:
@@ -76,7 +78,9 @@ def _check_branches(store: Store) -> Iterator[Finding]:
             yield Finding("branch", ref, f"no root commit of {name} names this store ({store.identity.store_id})")
     status, output, _ = store.repository.git("symbolic-ref", "HEAD", ok=(0, 1, 128))
     if status != 0 or output.decode().strip() != f"refs/heads/{CONTEXT}":
-        yield Finding("branch", "HEAD", f"HEAD doesn't name the branch {CONTEXT}: `git symbolic-ref HEAD refs/heads/{CONTEXT}`")
+        yield Finding(
+            "branch", "HEAD", f"HEAD doesn't name the branch {CONTEXT}: `git symbolic-ref HEAD refs/heads/{CONTEXT}`"
+        )
 
 
 def _check_config(store: Store) -> Iterator[Finding]:
@@ -86,7 +90,8 @@ def _check_config(store: Store) -> Iterator[Finding]:
             yield Finding(
                 "config",
                 name,
-                f"{name} is {config.get(name) or 'unset'}: `git --git-dir={store.path} config {name} {wanted}` mends it",
+                f"{name} is {config.get(name) or 'unset'};"
+                f" `git --git-dir={store.path} config {name} {wanted}` mends it",
             )
     for name in (CONTEXT, SESSIONS):
         if not (store.path / "logs" / "refs" / "heads" / name).exists():
@@ -109,13 +114,13 @@ def _check_content(store: Store) -> Iterator[Finding]:
         yield Finding(code, subject, text)
     for problem in view.settings().problems:
         yield Finding("settings", ".gitctx/settings.toml", problem)
-    for key, etag in view.keys(CLAIMS_PREFIX):
+    for key, etag in view.etags(CLAIMS_PREFIX):
         decode_claim(key.removeprefix(CLAIMS_PREFIX), view.blob(etag))
 
 
 def _check_records(store: Store) -> Iterator[Finding]:
     sessions = store.sessions.view()
-    for key, etag in sessions.keys():
+    for key, etag in sessions.etags():
         record = decode_session(sessions.blob(etag))
         if key != f"{record.id}.json":
             yield Finding("session", key, f"the record at {key} names the session {record.id}")
@@ -135,5 +140,3 @@ def _check_ids(store: Store) -> Iterator[Finding]:
             id = commit.trailer(messages.ID)
             if id is not None and seen.setdefault(id, oid) != oid:
                 yield Finding("id_twice", id, f"the commits {seen[id]} and {oid} carry the same id {id}")
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gitctx.errors import EntryNotFound
 from gitctx.format import layout
@@ -53,7 +53,7 @@ class View:
         value = self._repository.read_blob(found.entry.oid)
         return Entry(key, value, Etag(found.entry.oid), "/".join(found.path), self.revision)
 
-    def keys(self, prefix: str = "") -> Iterator[tuple[str, Etag]]:
+    def etags(self, prefix: str = "") -> Iterator[tuple[str, Etag]]:
         """Keys below a folder prefix (or the entry of that very name) with their etags, sorted by key."""
         folder: layout.Folder = (self.tree,)
         if prefix:
@@ -67,12 +67,12 @@ class View:
         for key, node in layout.walk(self._repository, folder, prefix):
             yield key, Etag(node.oid)
 
-    def list(self, prefix: str = "") -> Iterator[EntryInfo]:
-        """Like `keys`, with sizes in bytes."""
-        for key, etag in self.keys(prefix):
+    def infos(self, prefix: str = "") -> Iterator[EntryInfo]:
+        """Like `etags`, with sizes in bytes."""
+        for key, etag in self.etags(prefix):
             yield EntryInfo(key, etag, self._repository.size_of(etag))
 
-    def changes_to(self, other: View, prefix: str = "") -> list[Change]:
+    def changes_to(self, other: View, prefix: str = "") -> Sequence[Change]:
         """How `other` differs from this content below a folder prefix, sorted by key."""
         before: layout.Folder = (self.tree,)
         after: layout.Folder = (other.tree,)
