@@ -16,6 +16,7 @@ from gitctx.config import Config
 from gitctx.errors import InvalidInput, InvalidKey, InvalidRevision
 from gitctx.format.documents import new_ulid, to_bytes
 from gitctx.format.keys import (
+    CLAIMS_PREFIX,
     RESERVED,
     SETTINGS_KEY,
     check_actor,
@@ -382,6 +383,11 @@ class Context:
         edits: list[Edit] = []
         bases: dict[str, Etag | None] = {}
         for change in before.changes_to(after):
+            if change.key.startswith(CLAIMS_PREFIX):
+                raise InvalidRevision(
+                    f"{found[:10]} made or ended a claim, and claims aren't undone",
+                    hint="`gitctx release` ends a claim, `gitctx claim` makes one",
+                )
             bases[change.key] = change.after
             if change.before is None:
                 edits.append(Remove(change.key, None, True))

@@ -12,9 +12,9 @@ ttl_s = 1800
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from gitctx.config import DEFAULT_MAX_VALUE_BYTES
@@ -94,8 +94,11 @@ def flatten(document: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
+@lru_cache(maxsize=16)
 def parse_settings(data: bytes) -> Settings:
     """The settings in a file. What can't be used is left out and told in `problems`: a bad file never stops a write."""
+    import tomllib
+
     try:
         document = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pygit2
 
-from gitctx.errors import StoreNotFound
+from gitctx.errors import NotAStore, StoreNotFound
 from gitctx.repository.translate import translated
 
 STORE_FOLDER = Path("gitctx") / "store.git"
@@ -71,6 +71,8 @@ def find_store(start: Path) -> Path:
         raise StoreNotFound(
             f"there is no store at {start}", hint="`gitctx init` makes one", details={"path": str(start)}
         )
+    if not start.is_dir():
+        raise NotAStore(f"{start} isn't a folder, so it is no store", hint="give the path of a store or of a project")
     if (start / "HEAD").is_file() and (start / "objects").is_dir():
         return start
     found = default_store(start)

@@ -11,7 +11,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitctx import failpoints
@@ -70,7 +70,8 @@ def _reuse_loose(target: Path, item: Object, *, durable: bool) -> bool:
         if not _intact(descriptor, item):
             target.unlink(missing_ok=True)
             return False
-        os.utime(descriptor)
+        with suppress(PermissionError):
+            os.utime(descriptor)
         if durable:
             os.fsync(descriptor)
         return True

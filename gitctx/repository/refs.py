@@ -23,7 +23,7 @@ from gitctx.errors import BrokenHistory, InvalidName
 NO_OBJECT = "0" * 40
 FOREIGN_LOCK_AGE_S = 10.0
 _OID = re.compile(rb"[0-9a-f]{40}")
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_NO_LINKS = {errno.ENOENT, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 class RefMoved(Exception):
@@ -148,9 +148,13 @@ class Refs:
         """Create the lock file with its content, kernel-locked; the open descriptor, and its other name if it has
         one.
         """
-        self.locks.mkdir(parents=True, exist_ok=True)
         private = self.locks / f"{os.getpid()}-{secrets.token_hex(8)}"
-        descriptor = os.open(private, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            descriptor = os.open(private, flags, 0o644)
+        except FileNotFoundError:
+            self.locks.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(private, flags, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             write_all(descriptor, new.encode("ascii") + b"\n")

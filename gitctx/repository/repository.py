@@ -8,6 +8,7 @@ import secrets
 import shutil
 import sys
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -40,6 +41,18 @@ REOPEN_AFTER_READS = 200_000
 _KINDS: dict[int, Kind] = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 
 
+_alive: weakref.WeakSet[Repository] = weakref.WeakSet()
+
+
+def _renew_locks() -> None:
+    """In a forked child: a lock that another thread of the parent held would never be released."""
+    for repository in _alive:
+        repository._trees_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_locks)
+
+
 class Repository:
     """A bare git repository at `path`. May be shared by threads and used on after a fork: each gets its own handle."""
 
@@ -52,6 +65,7 @@ class Repository:
         self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._tree_nodes = 0
         self._trees_lock = threading.Lock()
+        _alive.add(self)
         pygit2.settings.mwindow_file_limit = 200
 
     # -- opening and making -------------------------------------------------------------------------------------------

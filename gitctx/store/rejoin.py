@@ -7,6 +7,7 @@ value may name a write that never happened), and in the note of the writer queue
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from gitctx.format import layout
 from gitctx.format.layout import Trees
@@ -30,7 +31,11 @@ def thrown_off(repository: Repository, ref: str, head: str, published: str | Non
         if line.old != NO_OBJECT and line.old != previous:
             candidates[line.old] = None
         previous = line.old
-    lost = [oid for oid in candidates if repository.has(oid) and not repository.is_ancestor(oid, head)]
+    if not candidates:
+        return []
+    near = {oid for oid, _ in islice(repository.walk(head), 2 * _LINES)}
+    lost = [oid for oid in candidates if oid not in near and repository.has(oid)]
+    lost = [oid for oid in lost if not repository.is_ancestor(oid, head)]
     lost = [oid for oid in lost if repository.read(oid)[0] == "commit"]
     return [oid for oid in lost if not any(other != oid and repository.is_ancestor(oid, other) for other in lost)]
 
