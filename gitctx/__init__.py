@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gitctx.config import Config, RetryPolicy
-    from gitctx.context import Batch, Context
+    from gitctx.context.batch import Batch
+    from gitctx.context import Context
     from gitctx.context import create_store as create
     from gitctx.context import open_context as open
     from gitctx.repository.discovery import find_store
@@ -21,7 +22,7 @@ __version__ = "0.1.0"
 __all__ = ["Batch", "Config", "Context", "RetryPolicy", "create", "errors", "find_store", "open", "values"]
 
 _WHERE = {
-    "Batch": ("gitctx.context", "Batch"),
+    "Batch": ("gitctx.context.batch", "Batch"),
     "Config": ("gitctx.config", "Config"),
     "Context": ("gitctx.context", "Context"),
     "RetryPolicy": ("gitctx.config", "RetryPolicy"),

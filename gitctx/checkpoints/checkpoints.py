@@ -16,9 +16,9 @@ from gitctx.format.keys import CLAIMS_PREFIX, check_checkpoint_name, check_messa
 from gitctx.format.objects import make_object
 from gitctx.repository import RefLocked, RefMoved, SwapUnsettled
 from gitctx.repository.translate import from_os
-from gitctx.store import Request, Store, View
-from gitctx.store.branch import Planned
+from gitctx.store import Store, View
 from gitctx.store.edits import Edit, PutEtag, Remove, digest_of, plan_edits
+from gitctx.store.request import Planned, Request
 from gitctx.values import Change, Checkpoint, Revision, SessionId, Written
 
 _TAGS = "refs/tags/"

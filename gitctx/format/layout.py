@@ -11,11 +11,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx.errors import InvalidKey
 from gitctx.format.keys import segment_fault
 from gitctx.format.objects import BLOB, TREE, Node
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class TreeReader(Protocol):
+        """Where trees come from."""
+
+        def read_tree(self, oid: str) -> Tree:
+            """The tree of that id."""
+
+    class Trees(TreeReader, Protocol):
+        """Where trees come from and go to."""
+
+        def write_tree(self, tree: Tree) -> str:
+            """Keep a new tree; its id."""
+
 
 FOLDER_LIMIT = 256
 _HEX = frozenset("0123456789abcdef")
@@ -42,20 +58,6 @@ class Shape(NamedTuple):
     buckets: tuple[str, ...]
     ours: tuple[str, ...]
     foreign: tuple[str, ...]
-
-
-class TreeReader(Protocol):
-    """Where trees come from."""
-
-    def read_tree(self, oid: str) -> Tree:
-        """The tree of that id."""
-
-
-class Trees(TreeReader, Protocol):
-    """Where trees come from and go to."""
-
-    def write_tree(self, tree: Tree) -> str:
-        """Keep a new tree; its id."""
 
 
 class Found(NamedTuple):

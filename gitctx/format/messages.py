@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 FORMAT = 1
 EMAIL_DOMAIN = "gitctx.invalid"
@@ -36,8 +36,7 @@ EPOCH = "Gitctx-Epoch"
 _TRAILER = re.compile(r"([A-Za-z0-9-]+): (.*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Who and when, as a commit names them."""
 
     name: str
@@ -45,8 +44,7 @@ class Identity:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """A commit, decoded. `trailers` maps a name to its values in order."""
 
     tree: str
@@ -63,8 +61,7 @@ class Commit:
         return values[0] if values else None
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """An annotated tag, decoded."""
 
     target: str

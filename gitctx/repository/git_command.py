@@ -45,9 +45,15 @@ _PREFIX = [
     *(part for name in _SCRUBBED for part in ("-u", name)),
     "GIT_TERMINAL_PROMPT=0",
     "GIT_OPTIONAL_LOCKS=0",
+    "GIT_NO_LAZY_FETCH=1",
     "LC_ALL=C",
     "git",
 ]
+
+
+def command_line(git_dir: Path, *arguments: str) -> list[str]:
+    """The words that run git on a repository, with the caller's git environment scrubbed."""
+    return [*_PREFIX, f"--git-dir={git_dir}", *arguments]
 
 
 def run_git(
@@ -60,7 +66,7 @@ def run_git(
     from git.cmd import Git
     from git.exc import GitCommandError, GitCommandNotFound
 
-    command = [*_PREFIX, f"--git-dir={git_dir}", *arguments]
+    command = command_line(git_dir, *arguments)
     shown = "git " + " ".join(arguments)
     with tempfile.TemporaryFile() as source:
         source.write(stdin)

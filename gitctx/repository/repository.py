@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import secrets
 import shutil
@@ -29,8 +28,6 @@ from gitctx.errors import (
 from gitctx.format.layout import Tree
 from gitctx.format.messages import Commit, Tag, decode_commit, decode_tag
 from gitctx.format.objects import Kind, Object, parse_tree
-from gitctx.repository.git_command import run_git
-from gitctx.repository.objects import clear_stale_keeps, written
 from gitctx.repository.refs import LogLine, Refs
 from gitctx.repository.translate import from_git, from_os, not_owned, translated
 
@@ -257,12 +254,16 @@ class Repository:
 
     def written(self, objects: Sequence[Object], *, durable: bool) -> AbstractContextManager[None]:
         """Put objects down for the time of a `with` block, at the end of which a ref must reach them."""
+        from gitctx.repository.objects import written
+
         return written(self.objects_dir, objects, durable=durable)
 
     def clear_stale_keeps(self, before_s: float) -> None:
         """Remove `.keep` files older than a time stamp that killed writers left; only for the holder of the writer
         queue.
         """
+        from gitctx.repository.objects import clear_stale_keeps
+
         clear_stale_keeps(self.objects_dir, before_s)
 
     def sync_everything(self) -> None:
@@ -356,12 +357,16 @@ class Repository:
 
     def git(self, *arguments: str, stdin: bytes = b"", ok: tuple[int, ...] = (0,)) -> tuple[int, bytes, str]:
         """Run git on this repository: status, output, talk. Raises GitFailed."""
+        from gitctx.repository.git_command import run_git
+
         return run_git(self.path, *arguments, timeout_s=self._git_timeout_s, stdin=stdin, ok=ok)
 
 
 def sync_filesystem(path: Path) -> None:
     """Flush the file system that holds `path`: syncfs(2) where the C library has it, else sync(2)."""
     if sys.platform == "linux":
+        import ctypes
+
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:

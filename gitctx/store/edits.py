@@ -15,7 +15,7 @@ from gitctx.format.documents import to_canonical_json
 from gitctx.format.objects import blob_id
 from gitctx.format.settings import Settings
 from gitctx.format.strategies import Sides, Strategy, Unsettled, strategy_named
-from gitctx.store.branch import Planned
+from gitctx.store.request import Planned
 from gitctx.store.view import View
 from gitctx.values import Etag
 
@@ -250,6 +250,13 @@ class _Planning:
             else:
                 self._values.pop(new, None)
                 self._etags[new] = etag
+
+
+def keys_of(edit: Edit) -> tuple[str, ...]:
+    """The keys that an edit names."""
+    if isinstance(edit, Move):
+        return (edit.source, edit.target)
+    return (edit.key,)
 
 
 def digest_of(op: str, edits: Sequence[Edit], **more: Any) -> str:

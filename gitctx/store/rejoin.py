@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from gitctx.format import layout
-from gitctx.format.layout import Trees
 from gitctx.repository import Repository
 from gitctx.repository.refs import NO_OBJECT
+
+if TYPE_CHECKING:
+    from gitctx.format.layout import Trees
 
 _LINES = 200
 

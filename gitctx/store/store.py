@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitctx.config import Config
 from gitctx.errors import InvalidRevision, RevisionNotFound
 from gitctx.repository import Repository
 from gitctx.store import identity
 from gitctx.store.branch import Branch
-from gitctx.store.history import History
 from gitctx.values import Revision
+
+if TYPE_CHECKING:
+    from gitctx.store.history import History
 
 _HEX = re.compile(r"[0-9a-fA-F]{4,40}")
 _BACK = re.compile(r"(.+?)~(\d{0,9})")
@@ -27,7 +31,13 @@ class Store:
         self.identity = identity.identify(repository)
         self.context = Branch(repository, identity.CONTEXT, config)
         self.sessions = Branch(repository, identity.SESSIONS, config)
-        self.history = History(repository)
+
+    @cached_property
+    def history(self) -> History:
+        """What happened in this store."""
+        from gitctx.store.history import History
+
+        return History(self.repository)
 
     @classmethod
     def open(cls, path: Path, config: Config | None = None) -> Store:

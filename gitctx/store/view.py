@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from gitctx.errors import EntryNotFound
 from gitctx.format import layout
 from gitctx.format.keys import SETTINGS_KEY
 from gitctx.format.layout import Found
-from gitctx.format.settings import DEFAULTS, Settings, parse_settings
 from gitctx.repository import Repository
-from gitctx.values import Change, ChangeKind, Entry, EntryInfo, Etag, Revision
+from gitctx.values import Change, Entry, EntryInfo, Etag
+
+if TYPE_CHECKING:
+    from gitctx.format.settings import Settings
+    from gitctx.values import ChangeKind, Revision
 
 
 class View:
@@ -91,6 +95,8 @@ class View:
 
     def settings(self) -> Settings:
         """The store's settings at this revision."""
+        from gitctx.format.settings import DEFAULTS, parse_settings
+
         data = self.value(SETTINGS_KEY)
         return DEFAULTS if data is None else parse_settings(data)
 

@@ -1,0 +1,145 @@
+"""Reading the context: entries, history, differences. Nothing here takes a lock or writes to the repository."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from gitctx.format.keys import RESERVED, check_actor, check_key, check_prefix
+from gitctx.store import Store, View
+from gitctx.store.bases import Bases, seen_folder
+from gitctx.values import SessionId
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gitctx.checkpoints import Checkpoints
+    from gitctx.format.settings import Settings
+    from gitctx.sessions import Claims, Machine, Sessions
+    from gitctx.values import Change, Entry, EntryInfo, Revision, Verification, Write
+
+
+class Reading:
+    """What an actor (perhaps in a session) can read of a store, and the parts of it: sessions, claims, checkpoints."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        actor: str,
+        session: str | None = None,
+        machine: Machine | None = None,
+        share_bases: bool = False,
+    ) -> None:
+        self.store = store
+        self.actor = check_actor(actor)
+        self.session = SessionId(session) if session is not None else None
+        self._machine = machine
+        self._bases = Bases(seen_folder(store.path, session) if session is not None and share_bases else None)
+        if self.session is not None:
+            self.sessions.require_active(self.session)
+
+    @cached_property
+    def sessions(self) -> Sessions:
+        """The sessions of the store."""
+        from gitctx.sessions import Machine, Sessions
+
+        return Sessions(self.store, self._machine or Machine())
+
+    @cached_property
+    def claims(self) -> Claims:
+        """Claims on pieces of work, as this actor and session makes them."""
+        from gitctx.sessions import Claims
+
+        return Claims(self.store, self.sessions, actor=self.actor, session=self.session)
+
+    @cached_property
+    def checkpoints(self) -> Checkpoints:
+        """Names for contents, and restoring one."""
+        from gitctx.checkpoints import Checkpoints
+
+        return Checkpoints(self.store, actor=self.actor, session=self.session)
+
+    @property
+    def head(self) -> Revision:
+        """The revision that the context is at now."""
+        return self.store.context.head()
+
+    def get(self, key: str, *, at: str | None = None) -> Entry:
+        """The entry at a key, now or at a revision or checkpoint. Raises InvalidKey, EntryNotFound, RevisionNotFound.
+
+        What is read now becomes the base of this actor's next change of that key.
+        """
+        check_key(key, reserved=True)
+        view = self._view(at)
+        try:
+            entry = view.entry(key)
+        except LookupError:
+            if at is None:
+                self._bases.remember(key, None)
+            raise
+        if at is None:
+            self._bases.remember(key, entry.etag)
+        return entry
+
+    def list(self, prefix: str = "", *, at: str | None = None) -> Iterator[EntryInfo]:
+        """Entries below a folder (all, without one), sorted by key. gitctx's own are only listed below `.gitctx/`."""
+        folder = check_prefix(prefix)
+        reserved = folder.startswith(RESERVED + "/")
+        for info in self._view(at).infos(folder.rstrip("/")):
+            if reserved or not info.key.startswith(RESERVED + "/"):
+                yield info
+
+    def diff(self, before: str, after: str | None = None, *, prefix: str = "") -> Sequence[Change]:
+        """How the entries differ between two revisions or checkpoints (`after` None: now), sorted by key."""
+        return self._view(before).changes_to(self._view(after), check_prefix(prefix).rstrip("/"))
+
+    def log(
+        self,
+        key: str | None = None,
+        *,
+        limit: int | None = None,
+        actor: str | None = None,
+        session: str | None = None,
+        since: datetime | str | None = None,
+        start: str | None = None,
+    ) -> Iterator[Write]:
+        """Writes, newest first: all, or those that changed a key (or a folder, if it ends in a slash).
+
+        `since` is a time, or a revision whose history is left out.
+        """
+        if key is not None:
+            check_key(key.rstrip("/"), reserved=True)
+        head = self.store.resolve(start) if start is not None else self.head
+        hide = (self.store.resolve(since),) if isinstance(since, str) else ()
+        moment = None if isinstance(since, str) else since
+        writes = self.store.history.writes(head, key=key, hide=hide, actor=actor, session=session, since=moment)
+        return islice(writes, limit)
+
+    def show(self, revision: str) -> tuple[Write, Sequence[Change]]:
+        """One write, and how it changed the entries."""
+        found = self.store.resolve(revision)
+        write = self.store.history.write(found)
+        after = self.store.context.view(found)
+        if not write.parents:
+            return write, []
+        return write, self.store.context.view(write.parents[0]).changes_to(after)
+
+    def last_write(self, key: str, *, at: str | None = None) -> Write | None:
+        """The newest write that changed a key; None if no write did."""
+        return self.store.history.last_write(self._view(at).revision, check_key(key, reserved=True))
+
+    def settings(self) -> Settings:
+        """The settings in force; `problems` tells what was refused of them."""
+        return self._view(None).settings()
+
+    def verify(self, *, full: bool = False) -> Verification:
+        """Whether the store is sound. `full` hashes every object."""
+        from gitctx.store.verify import verify
+
+        return verify(self.store, full=full)
+
+    def _view(self, at: str | None) -> View:
+        return self.store.context.view(self.store.resolve(at) if at is not None else None)

@@ -1,0 +1,99 @@
+"""Moving a branch: settling the head to build on, and publishing a commit on it. Steps 2, 6, 7 of a write."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from gitctx import failpoints
+from gitctx.config import Config
+from gitctx.errors import OutcomeUnknown, StorageError
+from gitctx.format import messages
+from gitctx.format.documents import new_ulid
+from gitctx.format.objects import Object, make_object
+from gitctx.repository import Repository, SwapUnsettled
+from gitctx.repository.translate import from_os
+from gitctx.store import rejoin
+from gitctx.store.branch import Branch
+from gitctx.store.draft import Draft
+from gitctx.store.queue import Turn
+from gitctx.values import Revision
+
+
+class Publisher:
+    """Moves one branch of a repository, as this host."""
+
+    def __init__(self, branch: Branch, repository: Repository, config: Config) -> None:
+        self._branch = branch
+        self._repository = repository
+        self._config = config
+        self._durable = config.durability == "durable"
+        self.hostname = socket.gethostname()
+
+    def settle_head(self, turn: Turn) -> Revision:
+        """The head to build on: what a forced move of the ref threw off is merged back, and it is on disk if it has
+        to be.
+        """
+        head = self._branch.head()
+        note = turn.note()
+        if head != note.published:
+            lost = rejoin.thrown_off(self._repository, self._branch.ref, head, note.published)
+            if lost:
+                head = self._rejoin(head, lost, turn)
+        if self._durable and head != note.durable:
+            self._repository.sync_everything()
+        return head
+
+    def _rejoin(self, head: Revision, lost: Sequence[str], turn: Turn) -> Revision:
+        now = self._config.clock()
+        trees = Draft(self._repository)
+        root, superseded = rejoin.join(self._repository, trees, head, lost)
+        id = new_ulid(now, self._config.rng)
+        trailers = [(messages.OP, "rejoin"), (messages.ID, id)]
+        trailers += [(messages.SUPERSEDES, etag) for etag in superseded]
+        text = messages.build_message(
+            f"rejoin {len(lost)} heads" if len(lost) > 1 else "rejoin a head",
+            "The branch was moved away from acknowledged writes; this commit brings them back.",
+            trailers,
+        )
+        host = messages.host_identity(self.hostname, now)
+        data = messages.encode_commit(tree=root, parents=[head, *lost], author=host, committer=host, message=text)
+        commit = make_object("commit", data)
+        known = self._repository.read_commit(head).tree
+        self.publish([*trees.reachable(root, known), commit], Revision(commit.oid), head, "rejoin", id)
+        turn.leave_note(commit.oid, commit.oid if self._durable else turn.note().durable)
+        return Revision(commit.oid)
+
+    def publish(self, objects: Sequence[Object], new: Revision, head: Revision, what: str, id: str) -> None:
+        """Put the objects down, check that they are there, swap the ref. Raises RefMoved and RefLocked as outcomes."""
+        repository = self._repository
+        now = self._config.clock()
+        host = messages.host_identity(self.hostname, now)
+        failpoints.hit("write.before_objects")
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(repository.written(objects, durable=self._durable))
+                failpoints.hit("write.before_swap")
+                missing = next((item.oid for item in objects if not repository.has(item.oid)), None)
+                if missing is not None:
+                    raise StorageError(
+                        f"the object {missing} vanished while it was being written",
+                        hint="is something pruning the store without grace? `git gc --prune=now` must not run on it",
+                    )
+                repository.refs.swap(
+                    self._branch.ref,
+                    new,
+                    expected=head,
+                    who=f"{host.name} <{host.email}>",
+                    message=f"gitctx: {what}"[:200],
+                    at_s=int(now.timestamp()),
+                    durable=self._durable,
+                )
+                failpoints.hit("write.after_swap")
+        except SwapUnsettled as error:
+            raise OutcomeUnknown(f"the disk failed when the write was being published: {error}", id=id) from error
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise from_os(error, repository.path) from error

@@ -1,0 +1,72 @@
+"""The values that cross gitctx's borders: frozen, slotted, printable. Times are aware UTC.
+
+A value's module is imported when the value is first asked for: most of a short command's time goes into imports.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gitctx.values.entries import Change, Entry, EntryEtag, EntryInfo
+    from gitctx.values.findings import Finding, Verification
+    from gitctx.values.ids import ChangeKind, Durability, Etag, Json, Revision, SessionId, SessionState, WriteId
+    from gitctx.values.sessions import Claim, Evidence, SessionRecord, SessionStatus
+    from gitctx.values.writes import Checkpoint, Write, Written
+
+__all__ = [
+    "Change",
+    "ChangeKind",
+    "Checkpoint",
+    "Claim",
+    "Durability",
+    "Entry",
+    "EntryEtag",
+    "EntryInfo",
+    "Etag",
+    "Evidence",
+    "Finding",
+    "Json",
+    "Revision",
+    "SessionId",
+    "SessionRecord",
+    "SessionState",
+    "SessionStatus",
+    "Verification",
+    "Write",
+    "WriteId",
+    "Written",
+]
+
+_WHERE = {
+    "Change": "entries",
+    "Entry": "entries",
+    "EntryEtag": "entries",
+    "EntryInfo": "entries",
+    "Finding": "findings",
+    "Verification": "findings",
+    "ChangeKind": "ids",
+    "Durability": "ids",
+    "Etag": "ids",
+    "Json": "ids",
+    "Revision": "ids",
+    "SessionId": "ids",
+    "SessionState": "ids",
+    "WriteId": "ids",
+    "Claim": "sessions",
+    "Evidence": "sessions",
+    "SessionRecord": "sessions",
+    "SessionStatus": "sessions",
+    "Checkpoint": "writes",
+    "Write": "writes",
+    "Written": "writes",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'gitctx.values' has no attribute {name!r}")
+    found = getattr(import_module(f"gitctx.values.{_WHERE[name]}"), name)
+    globals()[name] = found
+    return found
