@@ -17,7 +17,7 @@ import re
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -145,11 +145,7 @@ class _Wait:
             if error.errno not in _BUSY:
                 return False
 
-        def lock() -> bool:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            return True
-
-        return self._block(lock)
+        return self._block(lambda: fcntl.flock(self._descriptor, fcntl.LOCK_EX))
 
     def _draw(self) -> int | None:
         while not _range_lock(self._descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, _GATE, 1):
@@ -165,8 +161,7 @@ class _Wait:
         _range_lock(self._descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, _GATE, 1)
         return ticket
 
-    def _block(self, lock: object) -> bool:
-        assert callable(lock)
+    def _block(self, lock: Callable[[], object]) -> bool:
         got = threading.Event()
 
         def run() -> None:
