@@ -263,9 +263,23 @@ class Context(Reading):
         edit = Update(SETTINGS_KEY, lambda data: edit_settings(data or b"", name, value))
         return self._write("config", f"config {name}", [edit], message, id, None, setting=[name, value])
 
-    def replace_settings(self, data: bytes | None, *, message: str = "", id: str | None = None) -> Written:
-        """Put a whole settings file (None: none, all defaults)."""
-        edit: Edit = Remove(SETTINGS_KEY, None, True) if data is None else Put(SETTINGS_KEY, data)
+    def replace_settings(
+        self,
+        data: bytes | None,
+        *,
+        if_match: str | None = None,
+        if_absent: bool = False,
+        message: str = "",
+        id: str | None = None,
+    ) -> Written:
+        """Put a whole settings file (None: none, all defaults). With `if_match` only over that one, with `if_absent`
+        only where there is none.
+        """
+        edit: Edit
+        if data is None:
+            edit = Remove(SETTINGS_KEY, if_match, True)
+        else:
+            edit = Put(SETTINGS_KEY, data, if_match, if_absent)
         return self._write("config", "config", [edit], message, id, None)
 
     def _reverse(self, found: Revision, parent: Revision) -> tuple[Sequence[Edit], dict[str, Etag | None]]:

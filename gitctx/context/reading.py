@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class Reading:
-    """What an actor (perhaps in a session) can read of a store, and the parts of it: sessions, claims, checkpoints."""
+    """What an actor (perhaps in a session) can read of a store, and the parts of it: sessions, claims, checkpoints.
+
+    With `dry_run` writes to the context are planned and acknowledged as if they were made, and nothing is written.
+    """
 
     def __init__(
         self,
@@ -32,12 +35,18 @@ class Reading:
         session: str | None = None,
         machine: Machine | None = None,
         share_bases: bool = False,
+        dry_run: bool = False,
     ) -> None:
+        if dry_run:
+            from gitctx.store.preview import previewing
+
+            store = previewing(store)
         self.store = store
         self.actor = check_actor(actor)
         self.session = SessionId(session) if session is not None else None
         self._machine = machine
-        self._bases = Bases(seen_folder(store.path, session) if session is not None and share_bases else None)
+        folder = seen_folder(store.path, session) if session is not None and share_bases else None
+        self._bases = Bases(folder, learn=not dry_run)
         if self.session is not None:
             self.sessions.require_active(self.session)
 

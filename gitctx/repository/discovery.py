@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pygit2
@@ -85,3 +86,36 @@ def find_store(start: Path) -> Path:
             details={"path": str(found)},
         )
     return found
+
+
+_ASKED = ("gitctx.store", "gitctx.actor", "gitctx.session", "user.name")
+
+
+def read_project_config(start: Path) -> dict[str, str]:
+    """What git's configuration says at a folder: `gitctx.store`, `gitctx.actor`, `gitctx.session`, `user.name`.
+
+    Outside any project it is the user's own. What isn't set, or can't be read, is left out.
+    """
+    found: dict[str, str] = {}
+    for read in _configurations(start):
+        try:
+            config = read()
+            found = {**{name: config[name] for name in _ASKED if name in config}, **found}
+        except (OSError, ValueError, pygit2.GitError):
+            continue
+    return found
+
+
+def _configurations(start: Path) -> list[Callable[[], pygit2.Config]]:
+    """Ways to a configuration, the one that counts most first."""
+    try:
+        git_dir = pygit2.discover_repository(str(start.absolute()))
+    except (OSError, pygit2.GitError):
+        git_dir = None
+    if git_dir is not None:
+        return [lambda: pygit2.Repository(git_dir).config]
+    return [
+        pygit2.Config.get_global_config,
+        pygit2.Config.get_xdg_config,
+        pygit2.Config.get_system_config,
+    ]

@@ -48,16 +48,19 @@ def _write_loose(objects_dir: Path, objects: Sequence[Object], *, durable: bool)
         folder = objects_dir / item.oid[:2]
         target = folder / item.oid[2:]
         if not _reuse_loose(target, item, durable=durable):
-            try:
-                _put_file(target, loose_bytes(item), durable=durable)
-            except FileNotFoundError:
-                folder.mkdir(exist_ok=True)
-                folders[objects_dir] = None
-                _put_file(target, loose_bytes(item), durable=durable)
+            while True:
+                try:
+                    _put_file(target, loose_bytes(item), durable=durable)
+                    break
+                except FileNotFoundError:
+                    folder.mkdir(exist_ok=True)
+                    folders[objects_dir] = None
         folders[folder] = None
     if durable:
         for folder in folders:
-            sync_folder(folder)
+            # A folder that is gone was emptied by a repack, and git syncs its packs (core.fsync=committed).
+            with suppress(FileNotFoundError):
+                sync_folder(folder)
 
 
 def _reuse_loose(target: Path, item: Object, *, durable: bool) -> bool:

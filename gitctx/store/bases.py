@@ -21,14 +21,20 @@ _SHARED_AT_ONCE = 100
 
 
 class Bases:
-    """Etags by key, the last 10,000 of them. With a folder they are shared by all who use that folder."""
+    """Etags by key, the last 10,000 of them. With a folder they are shared by all who use that folder.
 
-    def __init__(self, folder: Path | None = None) -> None:
+    With `learn=False` nothing is remembered: what others share is known, and stays as it is.
+    """
+
+    def __init__(self, folder: Path | None = None, *, learn: bool = True) -> None:
         self._folder = folder
+        self._learn = learn
         self._etags: OrderedDict[str, Etag | None] = OrderedDict()
 
     def remember(self, key: str, etag: Etag | None) -> None:
         """The caller has seen (or written) this etag at the key; None: it has seen that there is no entry."""
+        if not self._learn:
+            return
         self._etags[key] = etag
         self._etags.move_to_end(key)
         if len(self._etags) > _KEPT:

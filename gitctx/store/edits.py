@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gitctx.errors import AlreadyExists, EntryNotFound, EntryTooLarge, MergeConflict, PreconditionFailed
+from gitctx.errors import AlreadyExists, EntryNotFound, EntryTooLarge, GitctxError, MergeConflict, PreconditionFailed
 from gitctx.format.documents import to_canonical_json
 from gitctx.format.objects import blob_id
 from gitctx.format.settings import Settings
@@ -83,7 +83,10 @@ Edit = Put | PutEtag | Remove | Move | Append | Update
 def plan_edits(
     view: View, edits: Sequence[Edit], *, bases: Bases, strategy: StrategyChoice, expected_head: str | None = None
 ) -> Planned:
-    """What edits do to a head. Raises the typed error of the first one that can't be done; then nothing is written."""
+    """What edits do to a head. Raises the typed error of the first one that can't be done; then nothing is written.
+
+    Of several edits, the error's `details["edit"]` counts which one it was, from 0.
+    """
     if expected_head is not None and view.revision != expected_head:
         raise PreconditionFailed(
             f"the head is {view.revision[:10]} and {expected_head[:10]} was expected",
@@ -91,8 +94,13 @@ def plan_edits(
             details={"expected_head": expected_head, "head": view.revision},
         )
     planning = _Planning(view, bases, strategy)
-    for edit in edits:
-        planning.apply(edit)
+    for number, edit in enumerate(edits):
+        try:
+            planning.apply(edit)
+        except GitctxError as error:
+            if len(edits) > 1:
+                error.details["edit"] = number
+            raise
     return planning.result()
 
 
