@@ -1,0 +1,53 @@
+"""Fixtures that every test may use. Each store that is handed out is verified when its test ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitctx.context import Context
+from gitctx.store import Store
+from gitctx.store.verify import verify
+from gitctx_testkit.git import LOCAL_VARIABLES, git
+
+
+@pytest.fixture(autouse=True)
+def _no_outside_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither the caller's git environment nor their gitctx settings nor their home reach a test."""
+    for name in list(os.environ):
+        if name in LOCAL_VARIABLES or name.startswith("GITCTX_"):
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    """A fresh store, sound when the test ends."""
+    made = Store.create(tmp_path / "store.git")
+    yield made
+    assert verify(Store.open(made.path), full=True).problems == ()
+
+
+@pytest.fixture
+def ctx(store: Store) -> Context:
+    """The context of a fresh store, as the actor `planner`."""
+    return Context(store, actor="planner")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A user's git project with one commit, without a store."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    git(folder, "init", "-q", "-b", "main")
+    (folder / "README").write_text("hello\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "-q", "-m", "first")
+    return folder

@@ -1,0 +1,31 @@
+"""Plain git, as a user would run it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+LOCAL_VARIABLES = tuple(subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True).stdout.split())
+
+
+def clean_environment(**more: str) -> dict[str, str]:
+    """The environment without git's local variables and gitctx's own, with a fixed identity."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in LOCAL_VARIABLES and not name.startswith(("GITCTX_", "GIT_AUTHOR_", "GIT_COMMITTER_"))
+    }
+    identity = {"GIT_AUTHOR_NAME": "somebody", "GIT_AUTHOR_EMAIL": "somebody@example.com"}
+    identity |= {"GIT_COMMITTER_NAME": "somebody", "GIT_COMMITTER_EMAIL": "somebody@example.com"}
+    return {**kept, **identity, **more}
+
+
+def git(folder: Path, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    """Run git in a folder; its output without the last newline."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, env=clean_environment(), input=stdin, capture_output=True, text=True, check=False, timeout=120
+    )
+    if check and done.returncode != 0:
+        raise AssertionError(f"git {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+    return done.stdout.rstrip("\n")
