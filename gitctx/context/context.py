@@ -275,10 +275,8 @@ class Context(Reading):
         """Put a whole settings file (None: none, all defaults). With `if_match` only over that one, with `if_absent`
         only where there is none.
         """
-        edit: Edit
-        if data is None:
-            edit = Remove(SETTINGS_KEY, if_match, True)
-        else:
+        edit: Edit = Remove(SETTINGS_KEY, if_match, True)
+        if data is not None:
             edit = Put(SETTINGS_KEY, data, if_match, if_absent)
         return self._write("config", "config", [edit], message, id, None)
 

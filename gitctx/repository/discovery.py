@@ -100,7 +100,7 @@ def read_project_config(start: Path) -> dict[str, str]:
     for read in _configurations(start):
         try:
             config = read()
-            found = {**{name: config[name] for name in _ASKED if name in config}, **found}
+            found = {**{name: config[name] or "" for name in _ASKED if name in config}, **found}
         except (OSError, ValueError, pygit2.GitError):
             continue
     return found

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from gitctx.config import DEFAULT_MAX_VALUE_BYTES
 from gitctx.errors import AlreadyExists, EntryNotFound, EntryTooLarge, GitctxError, MergeConflict, PreconditionFailed
 from gitctx.format.documents import to_canonical_json
+from gitctx.format.keys import RESERVED
 from gitctx.format.objects import blob_id
 from gitctx.format.settings import Settings
 from gitctx.format.strategies import Sides, Strategy, Unsettled, strategy_named
@@ -179,6 +181,8 @@ class _Planning:
         if self._settings is None:
             self._settings = self._view.settings()
         limit = self._settings.max_value_bytes
+        if key.startswith(RESERVED + "/"):
+            limit = max(limit, DEFAULT_MAX_VALUE_BYTES)
         if len(value) > limit:
             raise EntryTooLarge(
                 f"the value of '{key}' has {len(value)} bytes and the store allows {limit}",
