@@ -1,0 +1,52 @@
+"""`python -m benchmarks`: measure, print, save."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.machine import facts
+from benchmarks.measure import Scale, Section
+from benchmarks.report import header, save, table
+from benchmarks.sections import SECTIONS
+
+_PROJECT = Path(__file__).resolve().parent.parent
+RECORD = _PROJECT / "benchmarks" / "results"
+"""Where a whole run goes: what the docs show."""
+SCRATCH = _PROJECT / "build" / "benchmarks"
+"""Where a quick or partial run goes."""
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure gitctx beside what one would pick instead. Set TMPDIR to measure another file system.",
+    )
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: under a minute, rougher figures")
+    parser.add_argument("--only", action="append", choices=list(SECTIONS), metavar="NAME", help=", ".join(SECTIONS))
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where JSON and plots go")
+    return parser.parse_args()
+
+
+def main() -> None:
+    chosen = options()
+    scale: Scale = "quick" if chosen.quick else "full"
+    out: Path = chosen.out or (SCRATCH if chosen.quick or chosen.only else RECORD)
+    sections: list[Section] = []
+    with tempfile.TemporaryDirectory(prefix="gitctx-bench-") as temporary:
+        machine = facts(Path(temporary))
+        print(header(machine), flush=True)
+        for name in chosen.only or SECTIONS:
+            started = time.monotonic()
+            with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=temporary) as folder:
+                section = SECTIONS[name](Path(folder), scale)
+            sections.append(section)
+            print(f"\n{table(section)}\n  [{time.monotonic() - started:.0f} s]", flush=True)
+    path = save(out, machine, scale, sections)
+    print(f"\nsaved: {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A run as a table to read, as JSON to compare with, and as plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.chart import draw
+from benchmarks.measure import Check, Scale, Section
+
+Facts = Mapping[str, str | int | float]
+
+
+def header(facts: Facts) -> str:
+    """The machine's facts, a few to a line."""
+    words = [f"{name} {value}" for name, value in facts.items()]
+    return "\n".join("  ".join(words[start : start + 5]) for start in range(0, len(words), 5))
+
+
+def table(section: Section) -> str:
+    """A section as text: a line per row with median, extremes and ratio, then the promised figures."""
+    names = list(dict.fromkeys(name for row in section.rows for name in row.details))
+    lines = [["", f"median {section.unit}", "min", "max", "ratio", *names]]
+    for row in section.rows:
+        figures = [row.median, min(row.samples), max(row.samples)]
+        lines.append(
+            [
+                row.name,
+                *map(_number, figures),
+                f"{section.ratio(row):.2f}",
+                *(_number(row.details[name]) if name in row.details else "" for name in names),
+            ]
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    shown = [
+        line[0].ljust(widths[0])
+        + "".join("  " + cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
+        for line in lines
+    ]
+    title = f"{section.title}: {section.what}; ratio to {section.reference}"
+    notes = [f"  ({note})" for note in section.notes]
+    return "\n".join([title, *("  " + line.rstrip() for line in shown), *map(_check, section.checks), *notes])
+
+
+def _check(check: Check) -> str:
+    limit = ""
+    if check.at_least is not None:
+        limit = f"   at least {check.at_least:g}: {'yes' if check.kept else 'NO'}"
+    elif check.at_most is not None:
+        limit = f"   at most {check.at_most:g}: {'yes' if check.kept else 'NO'}"
+    return f"  = {check.text}: {check.value:.2f}{limit}"
+
+
+def _number(value: float) -> str:
+    """Three figures, without exponents."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def save(folder: Path, facts: Facts, scale: Scale, sections: Sequence[Section]) -> Path:
+    """Write `latest.json` and a plot per section; the path of the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for section in sections:
+        (folder / f"{section.name}.svg").write_text(draw(section), encoding="utf-8")
+    document = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "scale": scale,
+        "machine": dict(facts),
+        "sections": [_as_json(section) for section in sections],
+    }
+    path = folder / "latest.json"
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return path
+
+
+def _as_json(section: Section) -> dict[str, Any]:
+    return {
+        "name": section.name,
+        "title": section.title,
+        "what": section.what,
+        "unit": section.unit,
+        "reference": section.reference,
+        "rows": [
+            {
+                "name": row.name,
+                "median": _rounded(row.median),
+                "ratio": _rounded(section.ratio(row)),
+                "samples": [_rounded(sample) for sample in row.samples],
+                **{name: _rounded(value) for name, value in row.details.items()},
+            }
+            for row in section.rows
+        ],
+        "checks": [
+            {
+                "text": check.text,
+                "value": _rounded(check.value),
+                "at_least": check.at_least,
+                "at_most": check.at_most,
+                "kept": check.kept,
+            }
+            for check in section.checks
+        ],
+        "notes": list(section.notes),
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

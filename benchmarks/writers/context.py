@@ -1,0 +1,60 @@
+"""gitctx itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import gitctx
+from benchmarks.workload import Update
+from gitctx import Config, Context
+from gitctx.store import Store
+from gitctx.values import Durability
+
+
+class ContextWriter:
+    """`Context.put` on a store."""
+
+    def __init__(self, folder: Path, durability: Durability) -> None:
+        path = folder / "store.git"
+        if not path.exists():
+            gitctx.create(path)
+        self.store = Store.open(path, Config(durability=durability))
+        self._contexts: dict[str, Context] = {}
+        self._filled = self._commits() - 1
+
+    @classmethod
+    def durable(cls, folder: Path) -> ContextWriter:
+        """The default: acknowledged means on disk."""
+        return cls(folder, "durable")
+
+    @classmethod
+    def relaxed(cls, folder: Path) -> ContextWriter:
+        """Survives the death of the process, not of the machine."""
+        return cls(folder, "relaxed")
+
+    def context(self, actor: str = "planner") -> Context:
+        """The context of one actor; they share the open store."""
+        if actor not in self._contexts:
+            self._contexts[actor] = Context(self.store, actor=actor)
+        return self._contexts[actor]
+
+    def fill(self, entries: Mapping[str, bytes]) -> None:
+        context = self.context()
+        with context.batch("fill") as batch:
+            for key, value in entries.items():
+                batch.put(key, value)
+        self._filled = self._commits() - 1
+
+    def write(self, update: Update) -> None:
+        self.context(update.actor).put(update.key, update.value, message=update.message)
+
+    def versions(self) -> int:
+        return self._commits() - 1 - self._filled
+
+    def close(self) -> None:
+        self._contexts.clear()
+
+    def _commits(self) -> int:
+        _, count, _ = self.store.repository.git("rev-list", "--count", "context")
+        return int(count)
