@@ -1,0 +1,162 @@
+"""Values as the JSON that other programs build on; docs/reference/command.md lists the fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gitctx.format.documents import format_time
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gitctx.values import (
+        Change,
+        Checkpoint,
+        Claim,
+        Entry,
+        EntryInfo,
+        Finding,
+        SessionStatus,
+        Verification,
+        Write,
+        Written,
+    )
+
+Document = dict[str, Any]
+
+
+def of_written(written: Written) -> Document:
+    """The acknowledgement of a write."""
+    return {
+        "revision": written.revision,
+        "head": written.head,
+        "id": written.id,
+        "changed": written.changed,
+        "retries": written.retries,
+        "superseded": list(written.superseded),
+        "entries": [{"key": entry.key, "etag": entry.etag} for entry in written.entries],
+    }
+
+
+def of_bytes(data: bytes) -> Document:
+    """Bytes as `value`, or as `base64` where they aren't UTF-8."""
+    try:
+        return {"value": data.decode("utf-8")}
+    except UnicodeDecodeError:
+        import base64
+
+        return {"base64": base64.b64encode(data).decode("ascii")}
+
+
+def of_entry(entry: Entry, last: Write | None) -> Document:
+    """An entry with its last write."""
+    return {
+        "key": entry.key,
+        **of_bytes(entry.value),
+        "etag": entry.etag,
+        "git_path": entry.git_path,
+        "revision": entry.revision,
+        "changed_at_revision": last.revision if last else None,
+        "actor": last.actor if last else None,
+        "session": last.session if last else None,
+        "written_at": format_time(last.written_at) if last else None,
+    }
+
+
+def of_info(info: EntryInfo) -> Document:
+    """A line of a listing."""
+    return {"key": info.key, "etag": info.etag, "size": info.size}
+
+
+def of_write(write: Write) -> Document:
+    """A write as history tells it."""
+    return {
+        "revision": write.revision,
+        "op": write.op,
+        "keys": list(write.keys),
+        "actor": write.actor,
+        "session": write.session,
+        "id": write.id,
+        "message": write.message,
+        "written_at": format_time(write.written_at),
+        "subject": write.subject,
+        "parents": list(write.parents),
+        "retries": write.retries,
+        "superseded": list(write.superseded),
+    }
+
+
+def of_change(change: Change) -> Document:
+    """How an entry differs."""
+    return {"key": change.key, "kind": change.kind, "before": change.before, "after": change.after}
+
+
+def of_checkpoint(checkpoint: Checkpoint) -> Document:
+    """A checkpoint."""
+    return {
+        "name": checkpoint.name,
+        "revision": checkpoint.revision,
+        "created_at": format_time(checkpoint.created_at),
+        "message": checkpoint.message,
+        "actor": checkpoint.actor,
+        "session": checkpoint.session,
+        "commit": checkpoint.commit,
+    }
+
+
+def of_claim(claim: Claim) -> Document:
+    """A claim with what is known of its holder."""
+    return {
+        "name": claim.name,
+        "session": claim.session,
+        "actor": claim.actor,
+        "message": claim.message,
+        "claimed_at": format_time(claim.claimed_at),
+        "expires_at": format_time(claim.expires_at),
+        "holder_state": claim.holder_state,
+        "id": claim.id,
+    }
+
+
+def of_session(status: SessionStatus) -> Document:
+    """A session with the verdict on it."""
+    record = status.record
+    return {
+        "id": record.id,
+        "actor": record.actor,
+        "agent": record.agent,
+        "state": status.state,
+        "hostname": record.hostname,
+        "pid": record.pid,
+        "started_at": format_time(record.started_at),
+        "last_beat_at": _time(status.last_beat_at),
+        "graceful_shutdown": record.graceful_shutdown,
+        "evidence": [
+            {"layer": each.layer, "finding": each.finding, "text": each.text, "at": format_time(each.at)}
+            for each in status.evidence
+        ],
+        "ended_at": _time(record.ended_at),
+        "end_reason": record.end_reason,
+        "start_revision": record.start_revision,
+        "last_checkpoint": record.last_checkpoint,
+    }
+
+
+def of_verification(verification: Verification) -> Document:
+    """The result of a check."""
+    return {
+        "ok": verification.ok,
+        "commits": verification.commits,
+        "objects": verification.objects,
+        "problems": _of_findings(verification.problems),
+        "warnings": _of_findings(verification.warnings),
+    }
+
+
+def _of_findings(findings: Sequence[Finding]) -> list[Document]:
+    return [{"code": each.code, "subject": each.subject, "text": each.text} for each in findings]
+
+
+def _time(at: datetime | None) -> str | None:
+    return format_time(at) if at is not None else None

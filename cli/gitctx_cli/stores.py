@@ -1,0 +1,123 @@
+"""Commands about the store as a whole: `init`, `status`, `verify`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from gitctx.errors import AlreadyExists
+from gitctx_cli.documents import of_verification, of_write
+from gitctx_cli.env import Env
+from gitctx_cli.history import line_of
+
+DAMAGED = 7
+
+
+def init(env: Env) -> None:
+    """Make the store of this project, in `gitctx/store.git` inside its git folder; outside a project, yours.
+
+    Every worktree of the project finds the same store. Your project stays as it is. A store that is there already is
+    left alone.
+
+    Examples:
+      gitctx init
+      gitctx init --store ~/shared/context.git
+      git config gitctx.store ../context.git && gitctx init
+    """
+    from gitctx.store import Store
+
+    path = env.store_path()
+    created = False
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        try:
+            Store.create(path)
+            created = True
+        except AlreadyExists:
+            pass
+    store = Store.open(path)
+    env.output.say("made the store" if created else "the store was there already")
+    if env.json:
+        env.output.document(
+            {
+                "store": str(store.path),
+                "store_id": store.identity.store_id,
+                "format": store.identity.format,
+                "created": created,
+                "changed": created,
+            }
+        )
+    else:
+        env.output.line(str(store.path))
+
+
+def status(env: Env) -> None:
+    """Show where the store is, what it holds, who is at work, and who you are to it.
+
+    Examples:
+      gitctx status
+      git --git-dir="$(gitctx status --json | jq -r .store)" log --oneline context
+    """
+    reading = env.reading(session=False)
+    store = reading.store
+    session = env.session_of(store)
+    actor = env.actor_of(store, session)
+    states = Counter(each.state for each in reading.sessions.list())
+    last = next(reading.log(limit=1))
+    entries = sum(1 for key, _ in store.context.view().etags() if not key.startswith(".gitctx/"))
+    document = {
+        "store": str(store.path),
+        "store_id": store.identity.store_id,
+        "format": store.identity.format,
+        "epoch": store.identity.epoch,
+        "head": reading.head,
+        "entries": entries,
+        "last_write": of_write(last),
+        "sessions": {state: states.get(state, 0) for state in ("alive", "silent", "dead", "ended")},
+        "claims": len(reading.claims.list()),
+        "checkpoints": len(reading.checkpoints.list()),
+        "settings_problems": list(reading.settings().problems),
+        "actor": actor,
+        "session": session,
+    }
+    if env.json:
+        env.output.document(document)
+        return
+    at_work = ", ".join(f"{states[state]} {state}" for state in ("alive", "silent", "dead", "ended") if states[state])
+    for name, value in (
+        ("store", document["store"]),
+        ("head", line_of(last)),
+        ("entries", str(entries)),
+        ("checkpoints", str(document["checkpoints"])),
+        ("claims", str(document["claims"])),
+        ("sessions", at_work or "none"),
+        ("you", actor + (f" in session {session}" if session else "")),
+    ):
+        env.output.line(f"{name:<12} {value}")
+    for problem in reading.settings().problems:
+        env.output.say(f"warning: {problem}")
+
+
+def verify(
+    env: Env,
+    *,
+    full: Annotated[bool, typer.Option("--full", help="read and hash every object")] = False,
+) -> None:
+    """Check that the store is sound; exit code 7 if it isn't. Nothing is changed.
+
+    Examples:
+      gitctx verify
+      gitctx verify --full --json
+    """
+    result = env.reading(session=False).verify(full=full)
+    if env.json:
+        env.output.document(of_verification(result))
+    else:
+        for kind, findings in (("problem", result.problems), ("warning", result.warnings)):
+            for each in findings:
+                env.output.line(f"{kind} ({each.code}): {each.text}")
+        state = "sound" if result.ok else f"{len(result.problems)} problem{'s' if len(result.problems) != 1 else ''}"
+        env.output.line(f"{state}: {result.commits} commits and {result.objects} objects checked")
+    if not result.ok:
+        raise typer.Exit(DAMAGED)
