@@ -15,6 +15,11 @@ from gitctx.values import Claim, SessionId, SessionRecord
 
 RECORD_FORMAT = 1
 _TIMES = ("started_at", "ended_at")
+_TEXTS = (
+    *("id", "actor", "agent", "host_id", "hostname", "boot_id", "pid_namespace"),
+    *("process_started_at", "start_revision"),
+)
+_OPTIONAL_TEXTS = ("end_reason", "last_checkpoint", "recovered_by")
 _FIELDS = tuple(SessionRecord.__dataclass_fields__)
 
 
@@ -41,6 +46,11 @@ def decode_session(data: bytes) -> SessionRecord:
             known[name] = parse_time(known[name]) if known.get(name) else None
         known["recovered"] = tuple(SessionId(id) for id in known.get("recovered") or ())
         known["extra"] = {name: value for name, value in fields.items() if name not in _FIELDS and name != "format"}
+        texts = [known[name] for name in _TEXTS] + [known.get(name) or "" for name in _OPTIONAL_TEXTS]
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("a field that should be text isn't")
+        if type(known["pid"]) is not int or known["started_at"] is None:
+            raise ValueError("the pid isn't a number, or the start has no time")
         return SessionRecord(**known)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptStore(f"a session record can't be read: {error}", hint="see `gitctx verify`") from error
@@ -50,6 +60,7 @@ def encode_claim(claim: Claim) -> bytes:
     """A claim as bytes."""
     return to_canonical_json(
         {
+            "format": RECORD_FORMAT,
             "id": claim.id,
             "session": claim.session,
             "actor": claim.actor,
@@ -65,6 +76,8 @@ def decode_claim(name: str, data: bytes) -> Claim:
     try:
         fields: dict[str, Any] = json.loads(data)
         session = fields.get("session")
+        if session is not None and not isinstance(session, str):
+            raise ValueError("the session isn't text")
         return Claim(
             name=name,
             id=str(fields["id"]),

@@ -39,7 +39,7 @@ def written(objects_dir: Path, objects: Sequence[Object], *, durable: bool) -> I
         yield
     finally:
         if keep is not None:
-            keep.unlink(missing_ok=True)
+            _unlink(keep)
 
 
 def _write_loose(objects_dir: Path, objects: Sequence[Object], *, durable: bool) -> None:

@@ -74,6 +74,12 @@ class Repository:
             raise StoreNotFound(
                 f"there is no store at {path}", hint="`gitctx init` makes one", details={"path": str(path)}
             )
+        if not path.is_dir():
+            raise NotAStore(
+                f"{path} isn't a folder, so it is no store",
+                hint="give the path of a store, or make one with `gitctx init` at another path",
+                details={"path": str(path)},
+            )
         repository = cls(path.resolve(), git_timeout_s=git_timeout_s)
         repository._handle()
         return repository

@@ -68,11 +68,3 @@ class Branch:
     def remember(self, view: View) -> None:
         """Keep the content that a write left at the head."""
         self._view = view
-
-
-def __getattr__(name: str) -> object:  # TEMPORARY while helpers still import from here
-    import gitctx.store.request as request
-
-    if name in ("Planned", "Request"):
-        return getattr(request, name)
-    raise AttributeError(name)

@@ -47,10 +47,13 @@ class Turn:
         self.held = held
 
     def note(self) -> Note:
-        """What the last writer left. A torn note counts as none."""
+        """What the last writer left. A note that is torn or can't be read counts as none."""
         if self._descriptor < 0:
             return Note(None, None)
-        match = _NOTE.fullmatch(os.pread(self._descriptor, 82, _NOTE_AT))
+        try:
+            match = _NOTE.fullmatch(os.pread(self._descriptor, 82, _NOTE_AT))
+        except OSError:
+            match = None
         if match is None:
             return Note(None, None)
         published, durable = match[1].decode(), match[2].decode()
