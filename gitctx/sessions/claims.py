@@ -135,8 +135,8 @@ class Claims:
             after = replace(claim, expires_at=expires_at, message=text or claim.message)
             return Decision(to_canonical_json({**json.loads(found.data), **json.loads(encode_claim(after))}))
 
-        self._writer.write("claim", name, decide, message=text, id=id, more={"ttl_s": ttl_s, "renew": True})
-        return self._own(name)
+        more: dict[str, object] = {"ttl_s": ttl_s, "renew": True}
+        return self._made(name, self._writer.write("claim", name, decide, message=text, id=id, more=more))
 
     def release(
         self, name: str, *, force: bool = False, message: str = "", id: str | None = None, only: str | None = None
@@ -198,13 +198,13 @@ class Claims:
             claim = Claim(name, claim_id, writer.session, writer.actor, message, now, expires_at)
             return Decision(encode_claim(claim), f"Taken over from {holder(before)}." if before is not None else "")
 
-        writer.write("claim", name, decide, message=message, id=id, more={"ttl_s": ttl_s})
-        return self._own(name)
+        return self._made(name, writer.write("claim", name, decide, message=message, id=id, more={"ttl_s": ttl_s}))
 
-    def _own(self, name: str) -> Claim:
-        """The claim as the write left it. (A repeated id may name one that was lost since.)"""
+    def _made(self, name: str, written: Written) -> Claim:
+        """The claim that a write made, as it is now. (A repeated id may name one that was lost since.)"""
+        made = claim_in(self._writer.look(name, self._store.context.view(written.revision)))
         claim = claim_in(self._writer.look(name))
-        if claim is None or not self._writer.is_own(claim) or claim.holder_state == "expired":
+        if claim is None or made is None or claim.id != made.id or claim.holder_state == "expired":
             raise self._writer.lost(name, "it has ended since")
         return claim
 

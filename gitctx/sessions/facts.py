@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx.sessions.instance import read_instance
 from gitctx.sessions.leases import Leases, SeenLease
 from gitctx.sessions.machine import Machine
 from gitctx.sessions.process import ProcessFacts
-from gitctx.values import SessionRecord
+
+if TYPE_CHECKING:
+    from gitctx.values import SessionRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What was found about one session: about this place, its lease here, and the process with its number here.
 
     Facts that aren't known are "", None or False. `local` tells whether no other host can use the store's disk.

@@ -14,10 +14,9 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitctx.format.documents import to_canonical_json
 from gitctx.values import SessionId
@@ -25,8 +24,7 @@ from gitctx.values import SessionId
 _MAX_BYTES = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """What a lease file says. `held` tells that a process was to hold its lock."""
 
     session: SessionId
@@ -39,8 +37,7 @@ class Lease:
     held: bool
 
 
-@dataclass(frozen=True, slots=True)
-class SeenLease:
+class SeenLease(NamedTuple):
     """A lease as it was found: `locked` tells whether somebody holds its lock, `beat_at` when it last beat."""
 
     lease: Lease
@@ -70,7 +67,7 @@ class Leases:
         temporary = self.folder / f".new-{secrets.token_hex(6)}"
         descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            os.write(descriptor, to_canonical_json(asdict(lease)))
+            os.write(descriptor, to_canonical_json(lease._asdict()))
             if lease.held:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             note_beat(descriptor, at)
@@ -97,7 +94,7 @@ class Leases:
             return None
         try:
             fields: dict[str, Any] = json.loads(os.read(descriptor, _MAX_BYTES))
-            lease = Lease(**{name: fields[name] for name in Lease.__dataclass_fields__})
+            lease = Lease(**{name: fields[name] for name in Lease._fields})
             if lease.session != session:
                 return None
             beat_at = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)

@@ -14,11 +14,9 @@ from gitctx.errors import CorruptStore, GitctxError, InvalidInput, InvalidName, 
 from gitctx.format.documents import new_ulid
 from gitctx.format.keys import check_actor, check_message, check_write_id
 from gitctx.format.records import decode_session, encode_session, session_path
-from gitctx.sessions.anchor import choose_anchor
 from gitctx.sessions.roster import Roster, session_not_found
 from gitctx.sessions.session import BEAT_EVERY_S, Session
 from gitctx.store.bases import forget_session
-from gitctx.store.edits import digest_of
 from gitctx.store.request import Planned, Request
 from gitctx.values import SessionId, SessionRecord
 
@@ -52,6 +50,8 @@ class Sessions(Roster):
         id again gives the same session. Raises InvalidInput if there is no such process, InvalidName, SessionEnded, and
         what `Branch.write` raises.
         """
+        from gitctx.store.edits import digest_of
+
         process = self._anchor(pid, hold=hold)
         record = self._new_record(check_actor(actor), _check_agent(agent), process)
         request = Request(
@@ -153,6 +153,8 @@ class Sessions(Roster):
     def _anchor(self, pid: int | None, *, hold: bool) -> ProcessFacts:
         machine = self.machine
         if pid is None and not hold:
+            from gitctx.sessions.anchor import choose_anchor
+
             found = choose_anchor(machine.ancestors(machine.own_pid()))
             if found is None:
                 raise InvalidInput(

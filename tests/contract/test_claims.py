@@ -393,6 +393,9 @@ def test_the_same_id_gives_the_same_claim_while_it_is_held(
     assert planner.release("job", id="step-3").changed
     with pytest.raises(ClaimLost):
         planner.claim("job", ttl_s=60, id="step-1")
+    planner.claim("job", ttl_s=60)
+    with pytest.raises(ClaimLost):
+        planner.claim("job", ttl_s=60, id="step-1")
 
 
 def test_an_id_of_a_refused_claim_can_be_used_again(planner: Claims, coder: Claims) -> None:

@@ -20,9 +20,11 @@ from gitctx_testkit.children import Child, eventually
 HOLD = """
 import os, sys
 from pathlib import Path
+from gitctx.config import Config
 from gitctx.sessions import Machine, Sessions
 from gitctx.store import Store
-session = Sessions(Store.open(Path(sys.argv[1])), Machine()).start(actor='coder', agent='test')
+store = Store.open(Path(sys.argv[1]), Config(durability='relaxed'))
+session = Sessions(store, Machine()).start(actor='coder', agent='test')
 print(session.id, flush=True)
 """
 SLEEP = HOLD + "input()\nsession.end(reason='told to')\n"

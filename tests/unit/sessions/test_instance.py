@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitctx.config import Config
+from gitctx.sessions import instance
 from gitctx.sessions.instance import ensure_instance, read_instance
 
 
@@ -56,6 +58,15 @@ def test_a_device_number_only_counts_within_one_boot(tmp_path: Path) -> None:
         file.truncate()
     assert read_instance(tmp_path, "boot") == ""
     assert read_instance(tmp_path, "next boot") == made
+
+
+def test_a_stopped_maker_holds_nobody_up_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "_PATIENCE_S", 0.02)
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    made = ensure_instance(tmp_path, "boot", Config())
+    os.close(descriptor)
+    assert read_instance(tmp_path, "boot") == made
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff\xfe", b"only three words", b"a b c d e"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def test_a_lease_is_read_as_it_was_put_with_its_beat(tmp_path: Path) -> None:
 
 def test_a_held_lease_is_locked_until_it_is_closed_however_often_the_lock_is_tried(tmp_path: Path) -> None:
     leases = Leases(tmp_path)
-    lock = leases.put(replace(LEASE, held=True), AT)
+    lock = leases.put(LEASE._replace(held=True), AT)
     assert lock is not None
     for _ in range(3):
         seen = leases.read("01S")
@@ -55,7 +54,7 @@ def test_a_reader_who_tries_the_lock_does_not_look_like_a_holder(tmp_path: Path)
 
 def test_a_lease_put_anew_replaces_the_file(tmp_path: Path) -> None:
     leases = Leases(tmp_path)
-    lock = leases.put(replace(LEASE, held=True), AT)
+    lock = leases.put(LEASE._replace(held=True), AT)
     assert lock is not None
     assert leases.is_at("01S", lock)
     leases.put(LEASE, AT + timedelta(minutes=1))
@@ -69,7 +68,7 @@ def test_a_lease_that_cannot_be_put_leaves_nothing(tmp_path: Path) -> None:
     leases = Leases(tmp_path)
     (leases.folder / "01S").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
-        leases.put(replace(LEASE, held=True), AT)
+        leases.put(LEASE._replace(held=True), AT)
     assert os.listdir(leases.folder) == ["01S"]
 
 

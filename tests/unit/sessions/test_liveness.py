@@ -30,7 +30,7 @@ RECORD = SessionRecord(
 )
 LEASE = SeenLease(Lease(RECORD.id, "here", "host", "boot", "space", 100, "5000", held=True), True, NOW)
 FACTS = Facts("host", "boot", "space", "here", True, LEASE, ProcessFacts(100, "5000", "claude", 1))
-GONE: dict[str, Any] = {"process": None, "lease": replace(LEASE, locked=False)}
+GONE: dict[str, Any] = {"process": None, "lease": LEASE._replace(locked=False)}
 OTHER_PROCESS: dict[str, Any] = {"process": ProcessFacts(100, "9000", "vim", 1)}
 
 
@@ -49,15 +49,15 @@ def test_a_running_process_is_alive() -> None:
 
 @pytest.mark.parametrize("lie", [{}, OTHER_PROCESS, GONE])
 def test_what_proves_death(lie: dict[str, Any]) -> None:
-    assert state_of(replace(FACTS, **lie)) == ("dead" if lie else "alive")
+    assert state_of(FACTS._replace(**lie)) == ("dead" if lie else "alive")
 
 
 def test_a_reboot_proves_death_even_if_the_number_runs_again() -> None:
-    assert state_of(replace(FACTS, boot_id="next")) == "dead"
+    assert state_of(FACTS._replace(boot_id="next")) == "dead"
 
 
 def test_a_forked_child_that_holds_the_lock_does_not_prove_life() -> None:
-    facts = replace(FACTS, process=None)
+    facts = FACTS._replace(process=None)
     assert facts.lease is not None
     assert facts.lease.locked
     assert state_of(facts) == "dead"
@@ -65,7 +65,7 @@ def test_a_forked_child_that_holds_the_lock_does_not_prove_life() -> None:
 
 
 def test_a_lock_that_was_let_go_does_not_prove_death() -> None:
-    facts = replace(FACTS, lease=replace(LEASE, locked=False))
+    facts = FACTS._replace(lease=LEASE._replace(locked=False))
     assert state_of(facts) == "alive"
     assert finding(facts, "lease") == "suspicious"
 
@@ -73,9 +73,9 @@ def test_a_lock_that_was_let_go_does_not_prove_death() -> None:
 @pytest.mark.parametrize("age", [timedelta(hours=3), timedelta(days=400), -timedelta(days=400)])
 @pytest.mark.parametrize("known", [True, False])
 def test_an_old_heartbeat_or_a_jump_of_the_clock_never_proves_death(age: timedelta, known: bool) -> None:
-    facts = replace(FACTS, lease=replace(LEASE, beat_at=NOW - age), process=FACTS.process if known else None)
+    facts = FACTS._replace(lease=LEASE._replace(beat_at=NOW - age), process=FACTS.process if known else None)
     if not known:
-        facts = replace(facts, pid_namespace="other")
+        facts = facts._replace(pid_namespace="other")
     assert state_of(facts) == ("alive" if known else "silent")
     assert finding(facts, "heartbeat") != "alive"
 
@@ -85,8 +85,8 @@ UNPROVED = {
     "another process space": {"pid_namespace": "other"},
     "no lease": {"lease": None},
     "a copied store": {"instance": "copy"},
-    "a store without instance": {"instance": "", "lease": replace(LEASE, lease=replace(LEASE.lease, instance=""))},
-    "a lease of another process": {"lease": replace(LEASE, lease=replace(LEASE.lease, pid=101))},
+    "a store without instance": {"instance": "", "lease": LEASE._replace(lease=LEASE.lease._replace(instance=""))},
+    "a lease of another process": {"lease": LEASE._replace(lease=LEASE.lease._replace(pid=101))},
     "a boot that isn't known": {"boot_id": ""},
     "a process that hides its start": {"process": ProcessFacts(100, None, "", 0)},
 }
@@ -96,21 +96,21 @@ UNPROVED = {
 @pytest.mark.parametrize("running", [True, False])
 def test_without_proof_a_session_is_silent(difference: dict[str, Any], running: bool) -> None:
     gone = {} if running or "process" in difference else {"process": None}
-    assert state_of(replace(FACTS, **{**gone, **difference})) == "silent"
+    assert state_of(FACTS._replace(**{**gone, **difference})) == "silent"
 
 
 def test_a_disk_that_hosts_share_proves_no_reboot() -> None:
     """Two hosts made from one image call themselves the same: then the other one's boot isn't a reboot of this one."""
-    assert state_of(replace(FACTS, boot_id="of the other host", local=False)) == "silent"
-    assert state_of(replace(FACTS, local=False, process=None)) == "dead"
+    assert state_of(FACTS._replace(boot_id="of the other host", local=False)) == "silent"
+    assert state_of(FACTS._replace(local=False, process=None)) == "dead"
 
 
 def test_a_record_without_host_or_start_proves_nothing() -> None:
     assert state_of(FACTS, replace(RECORD, host_id="")) == "silent"
-    nameless = replace(FACTS, host_id="")
+    nameless = FACTS._replace(host_id="")
     assert state_of(nameless, replace(RECORD, host_id="")) == "silent"
-    unknown = replace(LEASE, lease=replace(LEASE.lease, process_started_at=""))
-    assert state_of(replace(FACTS, lease=unknown), replace(RECORD, process_started_at="")) == "silent"
+    unknown = LEASE._replace(lease=LEASE.lease._replace(process_started_at=""))
+    assert state_of(FACTS._replace(lease=unknown), replace(RECORD, process_started_at="")) == "silent"
 
 
 @pytest.mark.parametrize(("graceful", "expected"), [(True, "ended"), (False, "suspicious")])

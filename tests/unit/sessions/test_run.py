@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -13,15 +14,17 @@ import pytest
 from gitctx import failpoints
 from gitctx.errors import InvalidInput, StorageError
 from gitctx.sessions import Machine, Session, Sessions, run_command
+from gitctx.sessions.run import _signals
 from gitctx.store import Store
 from gitctx_testkit.children import Child, eventually
 
 RUNNER = """
 import os, sys
 from pathlib import Path
+from gitctx.config import Config
 from gitctx.sessions import Machine, Sessions, run_command
 from gitctx.store import Store
-sessions = Sessions(Store.open(Path(sys.argv[1])), Machine())
+sessions = Sessions(Store.open(Path(sys.argv[1]), Config(durability='relaxed')), Machine())
 def started(session): print(session.id, flush=True)
 code = run_command(sessions, ['sh', '-c', sys.argv[2]], actor='coder', environment=dict(os.environ), on_start=started)
 print('code', code, flush=True)
@@ -144,6 +147,14 @@ def test_what_was_ignored_stays_ignored_for_the_command(store: Store) -> None:
     ) as runner:
         runner.line()
         assert runner.line() == "lives"
+
+
+def test_a_request_to_end_that_comes_before_the_command_is_passed_on_to_it() -> None:
+    with _signals() as relay:
+        os.kill(os.getpid(), signal.SIGTERM)
+        child = subprocess.Popen(["sleep", "60"])
+        relay.connect(child)
+        assert child.wait(30) == -signal.SIGTERM
 
 
 def test_signal_handlers_are_put_back(sessions: Sessions) -> None:

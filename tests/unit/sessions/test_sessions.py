@@ -113,7 +113,7 @@ def test_ending_twice_changes_nothing(store: Store, sessions: Sessions) -> None:
 
 def test_an_end_that_lost_the_race_to_another_end_keeps_the_first_reason(store: Store, sessions: Sessions) -> None:
     session = sessions.start(actor="planner", hold=False, pid=100)
-    other = Sessions(Store.open(store.path, Config(queue_patience_s=0.01)), FakeMachine())
+    other = Sessions(Store.open(store.path, Config(queue_patience_s=0.01, durability="relaxed")), FakeMachine())
 
     def overtake() -> None:
         failpoints.deactivate()
@@ -186,7 +186,7 @@ def test_a_deleted_working_folder_makes_sessions_silent_until_they_beat(
 
 def test_a_beat_is_told_by_the_lease_and_judged_by_the_clock_given(tmp_path: Path, machine: FakeMachine) -> None:
     clock = Clock()
-    sessions = Sessions(Store.create(tmp_path / "s.git", Config(clock=clock)), machine)
+    sessions = Sessions(Store.create(tmp_path / "s.git", Config(clock=clock, durability="relaxed")), machine)
     session = sessions.start(actor="planner", hold=False, pid=100)
     started = clock.now
     clock.now += timedelta(hours=5)
@@ -201,7 +201,7 @@ def test_a_beat_is_told_by_the_lease_and_judged_by_the_clock_given(tmp_path: Pat
 
 def test_sessions_are_listed_newest_first(tmp_path: Path, machine: FakeMachine) -> None:
     clock = Clock()
-    sessions = Sessions(Store.create(tmp_path / "s.git", Config(clock=clock)), machine)
+    sessions = Sessions(Store.create(tmp_path / "s.git", Config(clock=clock, durability="relaxed")), machine)
     ids = []
     for _ in range(3):
         clock.now += timedelta(seconds=1)
@@ -220,7 +220,7 @@ def test_fields_that_a_newer_gitctx_wrote_survive_the_end(store: Store, sessions
 
 
 def test_a_record_that_cannot_be_read_hides_no_other_one(tmp_path: Path, machine: FakeMachine) -> None:
-    store = Store.create(tmp_path / "s.git")
+    store = Store.create(tmp_path / "s.git", Config(durability="relaxed"))
     sessions = Sessions(store, machine)
     good, bad = (sessions.start(actor="planner", hold=False, pid=100).id for _ in range(2))
     store.sessions.write(
@@ -247,7 +247,7 @@ def test_writes_of_a_session_that_ended_or_was_taken_are_refused_in_the_same_swa
     session = sessions.start(actor="planner", hold=False, pid=100)
     ctx = Context(store, actor="planner", session=session.id, machine=machine)
     ctx.put("a", "1")
-    rival = Context(Store.open(store.path, Config(queue_patience_s=0.01)), actor="rival")
+    rival = Context(Store.open(store.path, Config(queue_patience_s=0.01, durability="relaxed")), actor="rival")
 
     def overtake() -> None:
         failpoints.deactivate()
@@ -408,7 +408,7 @@ class TestAnchored:
 
 def test_a_start_sweeps_what_ended_sessions_and_killed_starts_left(tmp_path: Path, machine: FakeMachine) -> None:
     clock = Clock()
-    store = Store.create(tmp_path / "s.git", Config(clock=clock))
+    store = Store.create(tmp_path / "s.git", Config(clock=clock, durability="relaxed"))
     sessions = Sessions(store, machine)
     ended, kept, unrecorded = (sessions.start(actor="planner", hold=False, pid=100).id for _ in range(3))
     rewrite(store, ended, ended_at="2026-11-03T10:00:00Z")
