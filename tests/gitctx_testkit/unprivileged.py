@@ -1,0 +1,55 @@
+"""Running a piece of a test as a user who isn't root, because root ignores permissions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from gitctx_testkit.processes import Talk, children
+
+T = TypeVar("T")
+NOBODY = 65534
+
+
+def as_nobody(function: Callable[[], T]) -> T:
+    """What the function returns in a process of the user `nobody`; raises what it raises."""
+    if os.geteuid() != 0:
+        return function()
+
+    def run(_: Talk) -> T:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        return function()
+
+    with children(run) as (child,):
+        return child.result()
+
+
+def give_to_nobody(path: Path) -> None:
+    """Make `nobody` the owner of a folder and all in it, and let them reach it."""
+    if os.geteuid() != 0:
+        return
+    for folder, _, files in os.walk(path):
+        for place in (folder, *(os.path.join(folder, name) for name in files)):
+            os.chown(place, NOBODY, NOBODY, follow_symlinks=False)
+    let_through(path)
+
+
+def let_through(path: Path) -> None:
+    """Let every user reach a path below pytest's private temporary folder."""
+    for parent in path.parents:
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            os.chmod(parent, parent.stat().st_mode | 0o011)
+
+
+def git_trusts(monkeypatch: pytest.MonkeyPatch, home: Path, folder: Path) -> None:
+    """Have git (and libgit2) open `folder` whoever owns it, by a setting in `home`."""
+    home.mkdir(exist_ok=True)
+    (home / ".gitconfig").write_text(f"[safe]\n\tdirectory = {folder}\n\tdirectory = *\n")
+    let_through(home / ".gitconfig")
+    monkeypatch.setenv("HOME", str(home))
