@@ -22,8 +22,8 @@ class RetryPolicy:
     """When to try a lost compare-and-swap again.
 
     Default: full jitter (a uniformly random delay between 0 and a ceiling that doubles from `first_s` to `ceiling_s`),
-    until `deadline_s` after the write began. With `fixed_s` those delays are used instead, then the policy is spent;
-    the deadline holds all the same. Source of full jitter: "Exponential Backoff
+    until `deadline_s` after the write's turn came. With `fixed_s` those delays are used instead, then the policy is
+    spent; the deadline holds all the same. Source of full jitter: "Exponential Backoff
     And Jitter", AWS Architecture Blog, 2015.
     """
 
@@ -64,7 +64,7 @@ def utc_now() -> datetime:
 class Config:
     """Everything about a program's use of a store that isn't in the store.
 
-    `queue_patience_s` is how long a write waits for its turn before it goes ahead without one: the queue only saves
+    `queue_patience_s` is how long a write waits for a writer in front that doesn't move: the queue only saves
     lost races, so a stopped process in front of us must not stop us. `clock`, `monotonic`, `sleep` and `rng` are there
     to be replaced in tests.
     """

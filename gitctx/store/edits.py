@@ -95,6 +95,8 @@ def plan_edits(
             hint="read again what the change builds on, then repeat it",
             details={"expected_head": expected_head, "head": view.revision},
         )
+    if isinstance(strategy, str):
+        strategy = strategy_named(strategy)
     planning = _Planning(view, bases, strategy)
     for number, edit in enumerate(edits):
         try:

@@ -61,7 +61,13 @@ class Publisher:
         data = messages.encode_commit(tree=root, parents=[head, *lost], author=host, committer=host, message=text)
         commit = make_object("commit", data)
         known = self._repository.read_commit(head).tree
-        self.publish([*trees.reachable(root, known), commit], Revision(commit.oid), head, "rejoin", id)
+        try:
+            self.publish([*trees.reachable(root, known), commit], Revision(commit.oid), head, "rejoin", id)
+        except OutcomeUnknown as error:
+            raise StorageError(
+                f"the disk failed while writes that were thrown off were brought back: {error.message}",
+                hint="the write that was asked for hasn't begun: mend the cause and repeat it",
+            ) from error
         turn.leave_note(commit.oid, commit.oid if self._durable else turn.note().durable)
         return Revision(commit.oid)
 

@@ -1,20 +1,17 @@
 """The writer queue of one branch on one machine: fair, first come first served, and freed by the kernel.
 
-It only saves lost races: a write that waits too long goes ahead without a turn, and compare-and-swap decides as always.
+It only saves lost races: compare-and-swap decides as always. A writer waits as long as the queue moves, however long it
+is. Whoever is in front and doesn't move for the time of our patience (a stopped process) is passed over, by us and by
+all who come later; a queue that can't be used at all is done without.
 
-One file holds the next ticket number and a note (the head that gitctx published last, and the head last known to be on
-disk). A writer draws a ticket under a short lock, locks the byte of its ticket, and waits until nobody holds the byte
-of a lower one. These are open-file-description locks: whoever dies, at whatever moment, lets go of its byte. Where the
-platform has none, one flock on the file serves instead (no order promised).
+Beside the tickets the file holds a note: the head that gitctx published last, and the head last known to be on disk.
 """
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,13 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitctx import failpoints
+from gitctx.store import tickets
+from gitctx.store.tickets import Tickets
 
-_TICKETS = 1 << 20
-_GATE = 1 << 61
 _NOTE_AT = 16
+_NOTE_BYTES = 82
 _NOTE = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40})\n")
-_HAS_TICKETS = hasattr(fcntl, "F_OFD_SETLKW")
-_BUSY = {errno.EAGAIN, errno.EACCES}
+_LOOK_EVERY_S = 0.1
+_POLL_EVERY_S = 0.003
 
 
 class Note(NamedTuple):
@@ -40,20 +38,20 @@ class Note(NamedTuple):
 
 
 class Turn:
-    """One place in the queue. `held` tells whether it is really our turn, or patience ran out."""
+    """One place in the queue.
 
-    def __init__(self, descriptor: int, *, held: bool) -> None:
+    `held`: it is our turn. `alone`: and nobody who drew a ticket before us is still there (passed over, but perhaps
+    about to wake up).
+    """
+
+    def __init__(self, descriptor: int, *, held: bool, alone: bool) -> None:
         self._descriptor = descriptor
         self.held = held
+        self.alone = held and alone
 
     def note(self) -> Note:
         """What the last writer left. A note that is torn or can't be read counts as none."""
-        if self._descriptor < 0:
-            return Note(None, None)
-        try:
-            match = _NOTE.fullmatch(os.pread(self._descriptor, 82, _NOTE_AT))
-        except OSError:
-            match = None
+        match = _NOTE.fullmatch(_read_note(self._descriptor))
         if match is None:
             return Note(None, None)
         published, durable = match[1].decode(), match[2].decode()
@@ -77,16 +75,19 @@ class WriterQueue:
 
     @contextmanager
     def turn(self, patience_s: float) -> Iterator[Turn]:
-        """Wait for one's turn, at most `patience_s`; the block runs either way. Raises nothing of its own."""
+        """Wait for one's turn while the queue moves; one that stands still for `patience_s` is passed over.
+
+        The block runs in any case: without a turn if there is no queue to be had. Raises nothing of its own.
+        """
         descriptor = self._open()
         if descriptor < 0:
-            yield Turn(-1, held=False)
+            yield Turn(-1, held=False, alone=False)
             return
-        wait = _Wait(descriptor, time.monotonic() + patience_s)
+        wait = _TicketWait(descriptor, patience_s) if tickets.AVAILABLE else _LockWait(descriptor, patience_s)
         try:
-            held = wait.for_ticket() if _HAS_TICKETS else wait.for_flock()
+            turn = wait.for_turn()
             failpoints.hit("queue.after_acquire")
-            yield Turn(descriptor, held=held)
+            yield turn
         finally:
             wait.leave()
 
@@ -104,73 +105,37 @@ class WriterQueue:
             return -1
 
 
-def _range_lock(descriptor: int, command: int, kind: int, start: int, length: int) -> bool:
+def _read_note(descriptor: int) -> bytes:
     try:
-        fcntl.fcntl(descriptor, command, struct.pack("hhqqi", kind, os.SEEK_SET, start, length, 0))
-    except OSError as error:
-        if error.errno in _BUSY:
-            return False
-        raise
-    return True
+        return os.pread(descriptor, _NOTE_BYTES, _NOTE_AT) if descriptor >= 0 else b""
+    except OSError:
+        return b""
 
 
 class _Wait:
     """The wait of one writer. A blocking lock has no time limit, so a thread of its own does the blocking."""
 
-    def __init__(self, descriptor: int, deadline: float) -> None:
+    def __init__(self, descriptor: int, patience_s: float) -> None:
         self._descriptor = descriptor
-        self._deadline = deadline
+        self._patience_s = patience_s
         self._guard = threading.Lock()
+        self._got = threading.Event()
         self._blocked = False
         self._left = False
 
-    def for_ticket(self) -> bool:
-        """Draw a ticket and wait until all lower ones are given back; whether it is our turn."""
-        try:
-            ticket = self._draw()
-            if ticket is None:
-                return False
-            failpoints.hit("queue.after_ticket")
-            if ticket == 0 or _range_lock(self._descriptor, fcntl.F_OFD_SETLK, fcntl.F_RDLCK, _TICKETS, ticket):
-                return True
-            return self._block(
-                lambda: _range_lock(self._descriptor, fcntl.F_OFD_SETLKW, fcntl.F_RDLCK, _TICKETS, ticket)
-            )
-        except OSError:
-            return False
+    def for_turn(self) -> Turn:
+        raise NotImplementedError
 
-    def for_flock(self) -> bool:
-        """Wait for the one lock on the file; whether it is our turn."""
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno not in _BUSY:
-                return False
+    def _unlock(self) -> None:
+        raise NotImplementedError
 
-        return self._block(lambda: fcntl.flock(self._descriptor, fcntl.LOCK_EX))
-
-    def _draw(self) -> int | None:
-        while not _range_lock(self._descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, _GATE, 1):
-            if time.monotonic() > self._deadline:
-                return None
-            time.sleep(0.0002)
-        raw = os.pread(self._descriptor, 8, 0)
-        ticket = int.from_bytes(raw, "big") if len(raw) == 8 else 0
-        ticket %= 1 << 40
-        while not _range_lock(self._descriptor, fcntl.F_OFD_SETLK, fcntl.F_WRLCK, _TICKETS + ticket, 1):
-            ticket += 1
-        os.pwrite(self._descriptor, (ticket + 1).to_bytes(8, "big"), 0)
-        _range_lock(self._descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, _GATE, 1)
-        return ticket
-
-    def _block(self, lock: Callable[[], object]) -> bool:
-        got = threading.Event()
+    def _block(self, lock: Callable[[], object]) -> None:
+        """Begin to block; `_got` is set when the lock is ours."""
 
         def run() -> None:
             try:
                 lock()
-                got.set()
+                self._got.set()
             except OSError:
                 pass
             with self._guard:
@@ -180,7 +145,6 @@ class _Wait:
 
         self._blocked = True
         threading.Thread(target=run, name="gitctx-queue", daemon=True).start()
-        return got.wait(max(0.0, self._deadline - time.monotonic()))
 
     def leave(self) -> None:
         """Give the place back. A thread that still blocks on the descriptor closes it when it wakes."""
@@ -190,16 +154,77 @@ class _Wait:
                 self._close()
                 return
         try:
-            if _HAS_TICKETS:
-                _range_lock(self._descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, 0, 0)
+            self._unlock()
         except OSError:
             return
 
     def _close(self) -> None:
         try:
-            if _HAS_TICKETS:
-                _range_lock(self._descriptor, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, 0, 0)
+            self._unlock()
         except OSError:
             pass
         finally:
             os.close(self._descriptor)
+
+
+class _TicketWait(_Wait):
+    def __init__(self, descriptor: int, patience_s: float) -> None:
+        super().__init__(descriptor, patience_s)
+        self._tickets = Tickets(descriptor)
+
+    def for_turn(self) -> Turn:
+        try:
+            number = self._tickets.draw(time.monotonic() + self._patience_s)
+            if number is None:
+                return Turn(self._descriptor, held=False, alone=False)
+            failpoints.hit("queue.after_ticket")
+            start = self._tickets.lowest()
+            if not self._tickets.is_first(start, number):
+                self._queue_up(start, number)
+            alone = self._tickets.first_of(0, number) is None
+            return Turn(self._descriptor, held=True, alone=alone)
+        except OSError:
+            return Turn(self._descriptor, held=False, alone=False)
+
+    def _queue_up(self, start: int, number: int) -> None:
+        """Wait until nobody in front counts. Whoever is first in front and stays it for too long is passed over."""
+        self._block(lambda: self._tickets.wait_until_first(start, number))
+        first, since = -1, time.monotonic()
+        passed = False
+        while not self._got.wait(_POLL_EVERY_S if passed else _LOOK_EVERY_S):
+            counting = max(start, self._tickets.lowest())
+            passed = counting > start
+            now = self._tickets.first_of(counting, number)
+            if now is None:
+                return
+            if now != first:
+                first, since = now, time.monotonic()
+            elif time.monotonic() - since > self._patience_s:
+                self._tickets.pass_over(now)
+
+    def _unlock(self) -> None:
+        self._tickets.give_back()
+
+
+class _LockWait(_Wait):
+    """Where the platform has no such tickets: one lock on the file, in no promised order."""
+
+    def for_turn(self) -> Turn:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return Turn(self._descriptor, held=True, alone=True)
+        except BlockingIOError:
+            self._block(lambda: fcntl.flock(self._descriptor, fcntl.LOCK_EX))
+        except OSError:
+            return Turn(self._descriptor, held=False, alone=False)
+        seen, since = _read_note(self._descriptor), time.monotonic()
+        while not self._got.wait(_LOOK_EVERY_S):
+            note = _read_note(self._descriptor)
+            if note != seen:
+                seen, since = note, time.monotonic()
+            elif time.monotonic() - since > self._patience_s:
+                return Turn(self._descriptor, held=False, alone=False)
+        return Turn(self._descriptor, held=True, alone=True)
+
+    def _unlock(self) -> None:
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)

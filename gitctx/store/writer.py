@@ -36,13 +36,12 @@ class Writer:
 
     def write(self, request: Request) -> Written:
         """See `Branch.write`."""
-        attempt = _Attempt(self, request)
-        with self._queue.turn(min(self.config.queue_patience_s, self.config.retry.deadline_s)) as turn:
+        with self._queue.turn(self.config.queue_patience_s) as turn:
             if turn.held and not self._swept:
                 self._swept = True
                 self.repository.refs.sweep()
                 self.repository.clear_stale_keeps(time.time() - _KEEP_AGE_S)
-            return attempt.run(turn)
+            return _Attempt(self, request).run(turn)
 
 
 class _Attempt:
@@ -74,7 +73,7 @@ class _Attempt:
                     )
                 )
             except RefLocked as outcome:
-                if not self._repository.refs.clear_stale_lock(outcome.lock, alone=turn.held):
+                if not self._repository.refs.clear_stale_lock(outcome.lock, alone=turn.alone):
                     self._pause(
                         LockTimeout(
                             f"{outcome.lock} was held by another program until the deadline",
