@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gitctx.config import Config, RetryPolicy
-    from gitctx.context.batch import Batch
     from gitctx.context import Context
     from gitctx.context import create_store as create
     from gitctx.context import open_context as open
+    from gitctx.context.batch import Batch
     from gitctx.repository.discovery import find_store
 
 __version__ = "0.1.0"

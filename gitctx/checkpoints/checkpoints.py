@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 
 from gitctx.errors import AlreadyExists, CheckpointNotFound, EntryNotFound, GitFailed, LockTimeout, OutcomeUnknown
 from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.keys import CLAIMS_PREFIX, check_checkpoint_name, check_message, check_prefix, check_write_id
-from gitctx.format.objects import make_object
+from gitctx.format.objects import Object, make_object
 from gitctx.repository import RefLocked, RefMoved, SwapUnsettled
 from gitctx.repository.translate import from_os
 from gitctx.store import Store, View
@@ -43,28 +45,45 @@ class Checkpoints:
         revision = self._store.resolve(at) if at is not None else self._store.context.head()
         now = config.clock()
         write_id = check_write_id(id) if id is not None else new_ulid(now, config.rng)
+        commit, tag = self._objects(name, text, revision, write_id, now)
+        if config.durability == "durable":
+            repository.sync_everything()
+        repository.refs.refuse_name_clash(_TAGS + name, repository.ref_names(_TAGS))
+        try:
+            self._publish(name, commit, tag, write_id, now)
+        except RefMoved:
+            return self._made_before(name, id, revision if at is not None else None)
+        return self.show(name)
+
+    def _objects(self, name: str, text: str, revision: str, write_id: str, now: datetime) -> tuple[Object, Object]:
+        """The commit that holds the content, and the tag on it."""
         who = messages.actor_identity(self._actor, now)
+        host = messages.host_identity(socket.gethostname(), now)
         trailers = [(messages.OP, "checkpoint")]
         if self._session is not None:
             trailers.append((messages.SESSION, self._session))
         trailers += [(messages.ID, write_id), (messages.REVISION, revision)]
-        host = messages.host_identity(socket.gethostname(), now)
         body = messages.build_message(f"checkpoint {name}", text, trailers)
-        tree = repository.read_commit(revision).tree
+        tree = self._store.repository.read_commit(revision).tree
         commit = make_object(
             "commit", messages.encode_commit(tree=tree, parents=[], author=who, committer=host, message=body)
         )
         subject, _, rest = text.partition("\n")
         tag_text = messages.build_message(subject or f"checkpoint {name}", rest.strip(), trailers)
-        tag = make_object("tag", messages.encode_tag(target=commit.oid, name=name, tagger=who, message=tag_text))
-        if config.durability == "durable":
-            repository.sync_everything()
-        repository.refs.refuse_name_clash(_TAGS + name, repository.ref_names(_TAGS))
+        return commit, make_object(
+            "tag", messages.encode_tag(target=commit.oid, name=name, tagger=who, message=tag_text)
+        )
+
+    def _publish(self, name: str, commit: Object, tag: Object, write_id: str, now: datetime) -> None:
+        """Make the tag, if there is none of that name. Raises RefMoved if there is."""
+        config, repository = self._store.config, self._store.repository
+        durable = config.durability == "durable"
+        host = messages.host_identity(socket.gethostname(), now)
         deadline = config.monotonic() + config.retry.deadline_s
         delays = config.retry.delays(config.rng)
         while True:
             try:
-                with repository.written([commit, tag], durable=config.durability == "durable"):
+                with repository.written([commit, tag], durable=durable):
                     repository.refs.swap(
                         _TAGS + name,
                         tag.oid,
@@ -72,20 +91,11 @@ class Checkpoints:
                         who=f"{host.name} <{host.email}>",
                         message=f"gitctx: checkpoint {name}",
                         at_s=int(now.timestamp()),
-                        durable=config.durability == "durable",
+                        durable=durable,
                     )
-                return self.show(name)
-            except RefMoved:
-                existing = self.show(name)
-                if id is not None and self._id_of(name) == id and existing.revision == revision:
-                    return existing
-                raise AlreadyExists(
-                    f"there is a checkpoint '{name}' already (of {existing.revision[:10]}, by {existing.actor})",
-                    hint="checkpoints never move: choose another name, or delete it first",
-                    details={"name": name, "revision": existing.revision},
-                ) from None
+                return
             except RefLocked as outcome:
-                if repository.refs.clear_stale_lock(outcome.lock, alone=False):
+                if self._clear_stale_lock(outcome.lock):
                     continue
                 delay = next(delays, None)
                 if delay is None or config.monotonic() + delay > deadline:
@@ -99,6 +109,31 @@ class Checkpoints:
                 ) from error
             except OSError as error:
                 raise from_os(error, repository.path) from error
+
+    def _clear_stale_lock(self, lock: Path) -> bool:
+        refs = self._store.repository.refs
+        if refs.clear_stale_lock(lock, alone=False):
+            return True
+        if not refs.is_old(lock):
+            return False
+        with self._store.context.turn() as turn:
+            return refs.clear_stale_lock(lock, alone=turn.alone)
+
+    def _made_before(self, name: str, id: str | None, revision: str | None) -> Checkpoint:
+        """The checkpoint of that name, if the very same call made it before. Raises AlreadyExists if not."""
+        existing = self._read(name)
+        if existing is None:
+            what = "a tag"
+        elif id is not None and self._id_of(name) == id and revision in (None, existing.revision):
+            return existing
+        else:
+            what = "a checkpoint"
+        said = f" (of {existing.revision[:10]}, by {existing.actor})" if existing is not None else ""
+        raise AlreadyExists(
+            f"there is {what} '{name}' already{said}",
+            hint="checkpoints never move: choose another name, or delete it first",
+            details={"name": name, "revision": existing.revision if existing is not None else None},
+        )
 
     def list(self) -> Sequence[Checkpoint]:
         """All checkpoints, oldest first. Tags that aren't checkpoints are left out (`verify` names them)."""

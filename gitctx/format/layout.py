@@ -432,7 +432,8 @@ def _write(trees: Trees, ours: Mapping[str, Node], foreign: Mapping[str, Node], 
 def faults(trees: Trees, folder: Folder, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """What others left that isn't as we would write it: (code, git path, sentence), for `verify`."""
     canonical = _rebuild(trees, folder, {})
-    if folder and (canonical,) != folder:
+    empty_root = not prefix and not any(trees.read_tree(oid) for oid in folder)
+    if folder and (canonical,) != folder and not empty_root:
         yield "layout", prefix or "/", "the folder isn't laid out as gitctx would; the next write to it mends that"
     for oid in folder:
         yield from _foreign_names(trees, trees.read_tree(oid), prefix)

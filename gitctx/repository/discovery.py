@@ -28,10 +28,13 @@ def common_dir(start: Path) -> Path | None:
 
 
 def is_store(path: Path) -> bool:
-    """Whether a folder looks like a store: a bare repository whose configuration has a section for gitctx."""
+    """Whether a folder looks like a store: a bare repository whose own configuration tells the format of a store.
+
+    A section for gitctx alone says nothing: a project has one where `git config gitctx.actor` was used.
+    """
     try:
-        return (path / "objects").is_dir() and "[gitctx]" in (path / "config").read_text("utf-8", "replace")
-    except OSError:
+        return (path / "objects").is_dir() and "gitctx.format" in pygit2.Config(str(path / "config"))
+    except (OSError, ValueError, pygit2.GitError):
         return False
 
 

@@ -121,12 +121,28 @@ def _write_pack(objects_dir: Path, objects: Sequence[Object], *, durable: bool) 
         failpoints.hit("pack.before_index")
         _put_file(base.with_suffix(".idx"), index, durable=durable, prefix="tmp_idx_")
         failpoints.hit("pack.after_index")
+        _drop_torn_twins(objects_dir, objects)
         if durable:
             sync_folder(folder)
     except BaseException:
         keep.unlink(missing_ok=True)
         raise
     return keep
+
+
+def _drop_torn_twins(objects_dir: Path, objects: Sequence[Object]) -> None:
+    """Remove torn loose files of objects that the pack has whole: git would go on complaining about them."""
+    for item in objects:
+        target = objects_dir / item.oid[:2] / item.oid[2:]
+        try:
+            descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            if not _intact(descriptor, item):
+                target.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
 
 
 def _put_keep(path: Path) -> None:
@@ -141,7 +157,11 @@ def clear_stale_keeps(objects_dir: Path, older_than_s: float) -> None:
     """Remove `.keep` files that killed writers left. Only for the holder of the writer queue. `older_than_s` is a
     time stamp.
     """
-    for keep in (objects_dir / "pack").glob("pack-*.keep"):
+    try:
+        keeps = list((objects_dir / "pack").glob("pack-*.keep"))
+    except OSError:
+        return
+    for keep in keeps:
         try:
             if keep.stat().st_mtime < older_than_s and keep.read_bytes() == b"gitctx\n":
                 keep.unlink()

@@ -60,8 +60,11 @@ class Project:
     @classmethod
     def find(cls, start: Path, *, git_timeout_s: float = 60.0) -> Project:
         """The project that a folder belongs to, at its head. Raises NotFound (no project, or no commit), GitFailed."""
+        start = start.absolute()
+        if not start.exists():
+            raise NotFound(f"there is no folder {start}", hint="name a git clone that exists")
         try:
-            found = pygit2.discover_repository(str(start.absolute()))
+            found = pygit2.discover_repository(str(start))
         except (pygit2.GitError, OSError):
             found = None
         if found is None:

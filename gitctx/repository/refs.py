@@ -211,10 +211,9 @@ class Refs:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             size = os.lseek(descriptor, 0, os.SEEK_END)
-            if size and os.pread(descriptor, 1, size - 1) != b"\n":
-                tail_start = max(0, size - 65536)
-                tail = os.pread(descriptor, size - tail_start, tail_start)
-                size = tail_start + tail.rfind(b"\n") + 1
+            whole = _end_of_last_line(descriptor, size)
+            if whole < size:
+                size = whole
                 os.ftruncate(descriptor, size)
                 os.lseek(descriptor, size, os.SEEK_SET)
             try:
@@ -239,7 +238,7 @@ class Refs:
             lines = lines[1:]
         parsed = []
         for line in lines:
-            match = re.fullmatch(rb"([0-9a-f]{40}) ([0-9a-f]{40}) (.*?) \d+ [+-]\d{4}(?:\t(.*))?", line)
+            match = re.fullmatch(rb"\0*([0-9a-f]{40}) ([0-9a-f]{40}) (.*?) \d+ [+-]\d{4}(?:\t(.*))?", line)
             if match:
                 old, new, who, message = (part.decode("utf-8", "replace") for part in match.groups(b""))
                 parsed.append(LogLine(old, new, who, message))
@@ -256,42 +255,49 @@ class Refs:
             descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             return True
+        except OSError:
+            return False
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return False
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             status = os.fstat(descriptor)
-            ours = status.st_nlink == 2
+            private = self._private_name(status.st_ino)
             old = time.time() - status.st_mtime > FOREIGN_LOCK_AGE_S
-            if not (ours or (alone and old)):
+            if not (private or (alone and old)):
                 return False
-            try:
-                now = os.stat(lock)
-            except FileNotFoundError:
-                return True
+            now = os.stat(lock)
             if (now.st_ino, now.st_dev) != (status.st_ino, status.st_dev):
                 return False
             os.unlink(lock)
-            self._clear_private(status.st_ino)
+            if private is not None:
+                _unlink_quietly(private)
             return True
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
         finally:
             os.close(descriptor)
 
-    def _clear_private(self, inode: int) -> None:
+    def is_old(self, lock: Path) -> bool:
+        """Whether a lock file is so old that one of git's may be taken for left behind."""
+        try:
+            return time.time() - os.stat(lock).st_mtime > FOREIGN_LOCK_AGE_S
+        except OSError:
+            return False
+
+    def _private_name(self, inode: int) -> Path | None:
+        """Our own name for the file that a lock is a link to; None if gitctx didn't make it."""
         try:
             with os.scandir(self.locks) as names:
-                for entry in names:
-                    if entry.inode() == inode:
-                        _unlink_quietly(Path(entry.path))
-        except FileNotFoundError:
-            return
+                return next((Path(entry.path) for entry in names if entry.inode() == inode), None)
+        except OSError:
+            return None
 
     def sweep(self) -> None:
         """Remove files below `gitctx/locks/` that killed writers left. Live ones are known by their kernel lock."""
         try:
             names = list(os.scandir(self.locks))
-        except FileNotFoundError:
+        except OSError:
             return
         for entry in names:
             try:
@@ -316,6 +322,17 @@ class Refs:
                     f"'{name.removeprefix('refs/tags/')}' can't stand beside '{other.removeprefix('refs/tags/')}'",
                     hint="one name is a folder of the other: git allows only one of them",
                 )
+
+
+def _end_of_last_line(descriptor: int, size: int) -> int:
+    end = size
+    while end:
+        start = max(0, end - 65536)
+        found = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -70,17 +70,19 @@ class Repository:
     @classmethod
     def open(cls, path: Path, *, git_timeout_s: float = 600.0) -> Repository:
         """The repository at `path`. Raises StoreNotFound, NotAStore, StoreNotOwned, FormatUnsupported, StorageError."""
-        if not path.exists():
+        with translated(path):
+            there, is_folder, place = path.exists(), path.is_dir(), path.resolve()
+        if not there:
             raise StoreNotFound(
                 f"there is no store at {path}", hint="`gitctx init` makes one", details={"path": str(path)}
             )
-        if not path.is_dir():
+        if not is_folder:
             raise NotAStore(
                 f"{path} isn't a folder, so it is no store",
                 hint="give the path of a store, or make one with `gitctx init` at another path",
                 details={"path": str(path)},
             )
-        repository = cls(path.resolve(), git_timeout_s=git_timeout_s)
+        repository = cls(place, git_timeout_s=git_timeout_s)
         repository._handle()
         return repository
 
@@ -88,6 +90,7 @@ class Repository:
     def create(cls, path: Path, *, head: str, config: Mapping[str, str | bool | int]) -> Repository:
         """Make an empty bare repository (object format sha1, ref format files) at a path that doesn't exist yet."""
         with translated(path):
+            path.mkdir()
             handle = pygit2.init_repository(str(path), bare=True, initial_head=head)
             for name, value in config.items():
                 handle.config[name] = value
@@ -190,6 +193,14 @@ class Repository:
             details={"oid": oid},
         ) from first
 
+    def reads(self, oid: str) -> bool:
+        """Whether an object is there and can be read."""
+        try:
+            self.read(oid)
+        except ObjectMissing:
+            return False
+        return True
+
     def has(self, oid: str) -> bool:
         """Whether an object is there."""
         try:
@@ -288,7 +299,8 @@ class Repository:
 
     def log_tail(self, name: str) -> list[LogLine]:
         """The last lines of a ref's reflog, oldest first."""
-        return self.refs.log_tail(name)
+        with translated(self.path):
+            return self.refs.log_tail(name)
 
     def ref_names(self, prefix: str) -> list[str]:
         """Names of the refs below a prefix, sorted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,9 @@ def from_git(error: Exception, path: Path) -> GitctxError:
     """The error of ours that says what a libgit2 error at the store means."""
     if "not owned by current user" in str(error):
         return not_owned(path)
+    full = next((number for number in _FULL if os.strerror(number) in str(error)), None)
+    if full is not None:
+        return from_os(OSError(full, os.strerror(full)), path)
     return StorageError(
         f"the store {path} can't be used: {error}", hint="`gitctx verify --full` tells what is wrong with it"
     )

@@ -10,7 +10,10 @@ from gitctx.store.view import View
 from gitctx.values import Revision
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from gitctx.config import Config
+    from gitctx.store.queue import Turn
     from gitctx.store.request import Request
     from gitctx.store.writer import Writer
     from gitctx.values import Written
@@ -59,11 +62,18 @@ class Branch:
         RetriesExhausted, LockTimeout, DiskFull, StoreReadOnly and StorageError (nothing was written), OutcomeUnknown
         (repeat with its id).
         """
+        return self._get_writer().write(request)
+
+    def turn(self) -> AbstractContextManager[Turn]:
+        """A place in the writer queue of this branch, for what only its holder may do."""
+        return self._get_writer().turn()
+
+    def _get_writer(self) -> Writer:
         if self._writer is None:
             from gitctx.store.writer import Writer
 
             self._writer = Writer(self, self._repository, self._config)
-        return self._writer.write(request)
+        return self._writer
 
     def remember(self, view: View) -> None:
         """Keep the content that a write left at the head."""

@@ -4,12 +4,13 @@ safe.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitctx.config import Config
-from gitctx.errors import AlreadyExists, BrokenHistory, FormatUnsupported, NotAStore
+from gitctx.errors import AlreadyExists, BrokenHistory, FormatUnsupported, GitctxError, NotAStore
 from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.objects import make_object
@@ -56,37 +57,47 @@ def create(path: Path, config: Config) -> Repository:
         if isinstance(error, AlreadyExists):
             raise
         raise from_os(error, path) from error
-    now = config.clock()
-    store_id = new_ulid(now, config.rng)
+    store_id = new_ulid(config.clock(), config.rng)
     settings: dict[str, str | bool | int] = {**REQUIRED_CONFIG, _FORMAT: messages.FORMAT, _STORE: store_id}
-    building = Repository.create(temporary_sibling(path), head=f"refs/heads/{CONTEXT}", config=settings)
+    place = temporary_sibling(path)
+    try:
+        building = Repository.create(place, head=f"refs/heads/{CONTEXT}", config=settings)
+        for branch in (CONTEXT, SESSIONS):
+            _begin(building, branch, store_id, config)
+        return building.move_to(path)
+    except OSError as error:
+        shutil.rmtree(place, ignore_errors=True)
+        if isinstance(error, GitctxError):
+            raise
+        raise from_os(error, path) from error
+
+
+def _begin(building: Repository, branch: str, store_id: str, config: Config) -> None:
+    """Make the root commit of a branch."""
+    now = config.clock()
     who = messages.Identity("gitctx", f"gitctx@{messages.EMAIL_DOMAIN}", now)
     tree = make_object("tree", b"")
-    for branch in (CONTEXT, SESSIONS):
-        trailers = [
-            (messages.OP, "init"),
-            (messages.FORMAT_TRAILER, str(messages.FORMAT)),
-            (messages.STORE, store_id),
-            (messages.EPOCH, "0"),
-            (messages.ID, new_ulid(now, config.rng)),
-        ]
-        text = messages.build_message(f"init {branch}", "", trailers)
-        data = messages.encode_commit(tree=tree.oid, parents=[], author=who, committer=who, message=text)
-        commit = make_object("commit", data)
-        try:
-            with building.written([tree, commit], durable=False):
-                building.refs.swap(
-                    f"refs/heads/{branch}",
-                    commit.oid,
-                    expected=None,
-                    who=f"{who.name} <{who.email}>",
-                    message="gitctx: init",
-                    at_s=int(now.timestamp()),
-                    durable=False,
-                )
-        except OSError as error:
-            raise from_os(error, path) from error
-    return building.move_to(path)
+    trailers = [
+        (messages.OP, "init"),
+        (messages.FORMAT_TRAILER, str(messages.FORMAT)),
+        (messages.STORE, store_id),
+        (messages.EPOCH, "0"),
+        (messages.ID, new_ulid(now, config.rng)),
+    ]
+    text = messages.build_message(f"init {branch}", "", trailers)
+    commit = make_object(
+        "commit", messages.encode_commit(tree=tree.oid, parents=[], author=who, committer=who, message=text)
+    )
+    with building.written([tree, commit], durable=False):
+        building.refs.swap(
+            f"refs/heads/{branch}",
+            commit.oid,
+            expected=None,
+            who=f"{who.name} <{who.email}>",
+            message="gitctx: init",
+            at_s=int(now.timestamp()),
+            durable=False,
+        )
 
 
 def identify(repository: Repository) -> Identity:

@@ -71,6 +71,16 @@ class Publisher:
         turn.leave_note(commit.oid, commit.oid if self._durable else turn.note().durable)
         return Revision(commit.oid)
 
+    def put_down(self, objects: Sequence[Object]) -> None:
+        """Write objects that the head needs already."""
+        if not objects:
+            return
+        try:
+            with self._repository.written(objects, durable=self._durable):
+                return
+        except OSError as error:
+            raise from_os(error, self._repository.path) from error
+
     def publish(self, objects: Sequence[Object], new: Revision, head: Revision, what: str, id: str) -> None:
         """Put the objects down, check that they are there, swap the ref. Raises RefMoved and RefLocked as outcomes."""
         repository = self._repository

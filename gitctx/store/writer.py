@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 
 from gitctx.config import Config
 from gitctx.errors import IdReused, LockTimeout, RetriesExhausted
@@ -36,12 +37,16 @@ class Writer:
 
     def write(self, request: Request) -> Written:
         """See `Branch.write`."""
-        with self._queue.turn(self.config.queue_patience_s) as turn:
+        with self.turn() as turn:
             if turn.held and not self._swept:
                 self._swept = True
                 self.repository.refs.sweep()
                 self.repository.clear_stale_keeps(time.time() - _KEEP_AGE_S)
             return _Attempt(self, request).run(turn)
+
+    def turn(self) -> AbstractContextManager[Turn]:
+        """A place in the writer queue."""
+        return self._queue.turn(self.config.queue_patience_s)
 
 
 class _Attempt:
@@ -107,12 +112,12 @@ class _Attempt:
             EntryEtag(key, _etag(etags[key]) if key in etags else view.etag(key))
             for key in planned.entries or sorted(etags)
         )
+        new_blobs = {item.oid: item for key, item in blobs.items() if self._is_needed(item, view.etag(key))}
         if root == view.tree and not request.always:
+            self._publisher.put_down(list(new_blobs.values()))
             self._make_durable(turn, head)
             return Written(head, head, WriteId(self._id), False, self._retries, (), entries)
         commit = self._commit(root, head, planned)
-        before = {key: view.etag(key) for key in blobs}
-        new_blobs = {item.oid: item for key, item in blobs.items() if before[key] != item.oid}
         objects = [*new_blobs.values(), *trees.reachable(root, view.tree), commit]
         revision = Revision(commit.oid)
         self._publisher.publish(objects, revision, head, request.subject, self._id)
@@ -122,6 +127,10 @@ class _Attempt:
         durable = self._config.durability == "durable"
         turn.leave_note(revision, revision if durable else turn.note().durable)
         return Written(revision, revision, WriteId(self._id), True, self._retries, planned.superseded, entries)
+
+    def _is_needed(self, blob: Object, before: Etag | None) -> bool:
+        """Whether a blob has to be written: also when the entry has it already, but its object is torn."""
+        return blob.oid != before or not self._repository.reads(blob.oid)
 
     def _make_durable(self, turn: Turn, head: Revision) -> None:
         """Nothing to write, but what is acknowledged has to be on disk: `settle_head` saw to that, so it may be
