@@ -47,14 +47,14 @@ def run(folder: Path, scale: Scale) -> Section:
         subprocess.run(command, env=environment(), capture_output=True, check=True)
 
     questions: dict[str, Callable[[], object]] = {
-        "last_write of a key written often": lambda: fresh().last_write(_HOT),
-        "last_write of the key written first": lambda: fresh().last_write(_COLD),
-        "git log -1 -- the key written first": lambda: git("log", "-1", "context", "--", _COLD),
-        "all writes of one key": lambda: list(fresh().log(_HOT)),
+        "gitctx last_write, key written often": lambda: fresh().last_write(_HOT),
+        "gitctx last_write, key written first": lambda: fresh().last_write(_COLD),
+        "git log -1 -- key written first": lambda: git("log", "-1", "context", "--", _COLD),
+        "gitctx log of one key": lambda: list(fresh().log(_HOT)),
         "git log -- that key": lambda: git("log", "context", "--", _HOT),
-        "the last 20 writes": lambda: list(fresh().log(limit=20)),
-        "verify": lambda: _verified(fresh(), full=False),
-        "verify --full": lambda: _verified(fresh(), full=True),
+        "gitctx log, last 20 writes": lambda: list(fresh().log(limit=20)),
+        "gitctx verify": lambda: _verified(fresh(), full=False),
+        "gitctx verify --full": lambda: _verified(fresh(), full=True),
         "git fsck --full": lambda: git("fsck", "--full"),
     }
     turns = {name: _timed(question) for name, question in questions.items()}
@@ -67,13 +67,15 @@ def run(folder: Path, scale: Scale) -> Section:
         what=f"time of one question to a store of {size.commits:,} commits and {_KEYS:,} keys, opened anew each time",
         unit="ms",
         rows=rows,
-        reference="git log -1 -- the key written first",
+        reference="git log -1 -- key written first",
         checks=[
             Check(
                 "last_write of the first key / git log -1",
-                by_name["last_write of the key written first"].ratio_to(by_name["git log -1 -- the key written first"]),
+                by_name["gitctx last_write, key written first"].ratio_to(by_name["git log -1 -- key written first"]),
             ),
-            Check("verify --full / git fsck --full", by_name["verify --full"].ratio_to(by_name["git fsck --full"])),
+            Check(
+                "verify --full / git fsck --full", by_name["gitctx verify --full"].ratio_to(by_name["git fsck --full"])
+            ),
         ],
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -85,7 +84,7 @@ def _run(words: Sequence[str], environment: Mapping[str, str]) -> None:
 
 def _turn(command: Callable[[], Sequence[str]]) -> Callable[[], float]:
     kept = {name: value for name, value in environment().items() if not name.startswith("GITCTX_")}
-    kept |= {"GITCTX_ACTOR": "planner", "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    kept["GITCTX_ACTOR"] = "planner"
 
     def turn() -> float:
         words = command()

@@ -12,7 +12,7 @@ import typer
 from gitctx.errors import GitctxError, InvalidInput
 from gitctx.format.documents import to_bytes
 from gitctx.format.keys import check_key
-from gitctx.store.edits import Append, Edit, Move, Put, Remove
+from gitctx.store.edits import Append, Edit, Move, Put, Remove, keys_of
 from gitctx_cli.acknowledging import acknowledge
 from gitctx_cli.env import Env
 from gitctx_cli.inputs import read_file
@@ -154,8 +154,12 @@ def _with_line(error: GitctxError, numbered: list[tuple[int, Edit]]) -> GitctxEr
     if index is not None:
         return _at(error, numbered[index][0])
     key = error.details.get("key")
-    lines = [number for number, edit in numbered if key is not None and getattr(edit, "key", None) == key]
+    lines = [number for number, edit in numbered if isinstance(key, str) and _concerns(edit, key)]
     return _at(error, lines[-1]) if lines else error
+
+
+def _concerns(edit: Edit, key: str) -> bool:
+    return any(f"{each}/".startswith(f"{key}/") for each in keys_of(edit))
 
 
 def _at(error: GitctxError, line: int) -> GitctxError:

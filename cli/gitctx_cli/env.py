@@ -94,13 +94,13 @@ class Env:
         """Where the store is, or would be made. Nothing says that there is one."""
         from gitctx.repository.discovery import default_store
 
-        asked = self._asked("store", "GITCTX_STORE", "")
-        if asked:
-            return self.path(asked)
         if not self.start.is_dir():
             from gitctx.errors import StoreNotFound
 
             raise StoreNotFound(f"there is no folder {self.start}", hint="name one that exists with -C")
+        asked = self._asked("store", "GITCTX_STORE", "")
+        if asked:
+            return self.path(asked)
         found = default_store(self.start)
         if found is not None:
             return found

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 UNEXPECTED = 1
 USAGE = 2
+MACHINE_FAILED = 9
 
 
 class UsageError(typer.TyperException):
@@ -59,12 +60,16 @@ def describe(error: BaseException) -> tuple[dict[str, Any], int]:
         return _document("usage", error.format_message(), hint), error.exit_code
     if isinstance(error, typer.Abort):
         return _document("aborted", "stopped", ""), UNEXPECTED
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}"
+        return _document("storage_error", message, "mend that and try again"), MACHINE_FAILED
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return _document("unexpected", f"unexpected {text}", "set GITCTX_DEBUG=1 to see where it comes from"), UNEXPECTED
 
 
 def _document(code: str, message: str, hint: str) -> dict[str, Any]:
-    changed = "unknown" if code in ("unexpected", "aborted") else "no"
+    changed = "no" if code == "usage" else "unknown"
     return {"code": code, "message": message, "hint": hint, "changed": changed, "retryable": False, "details": {}}
 
 

@@ -29,6 +29,8 @@ def diff_of(reading: Reading, change: Change) -> str | None:
         old, new = _text(before), _text(after)
     except ValueError:
         return None
+    if not old and not new:
+        return ""
     titles = [f"--- {_title(change.before, 'a', change.key)}", f"+++ {_title(change.after, 'b', change.key)}"]
     if not old or not new:
         body = _whole(new or old, "+" if new else "-")
@@ -36,7 +38,7 @@ def diff_of(reading: Reading, change: Change) -> str | None:
         body = _compared(old, new)
     else:
         body = _compared_by_git(reading, change)
-    return "".join(f"{line}\n" for line in [*titles, *body]) if body else ""
+    return "".join(f"{line}\n" for line in [*titles, *body])
 
 
 def shown(reading: Reading, change: Change) -> str:

@@ -2,5 +2,5 @@
 
 `command` is the face. `conductor` writes the plan, starts the agents (`agent`), kills one and watches; `team` holds
 their processes and `messages` what they tell; `plan`, `survey` and `languages` are the work itself; `proof` asks plain
-git whether everything is there; `display` and `report` show it.
+git whether everything is there (`evidence`: what it asks and what it makes of it); `display` and `report` show it.
 """

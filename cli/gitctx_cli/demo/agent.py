@@ -23,6 +23,7 @@ from gitctx_cli.demo.surveyor import Surveyor
 
 AGENT = "gitctx-demo"
 PATIENT = RetryPolicy(deadline_s=20.0)
+_PERMISSION_BYTES = 64
 
 
 class Line:
@@ -31,7 +32,7 @@ class Line:
     def __init__(self) -> None:
         self._out = os.dup(1)
         os.dup2(2, 1)
-        self._permissions: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._permissions: queue.SimpleQueue[None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="demo-line", daemon=True).start()
 
     def tell(self, message: Message) -> None:
@@ -45,8 +46,8 @@ class Line:
         self._permissions.get()
 
     def _listen(self) -> None:
-        for line in iter(sys.stdin.buffer.readline, b""):
-            self._permissions.put(line)
+        while os.read(0, _PERMISSION_BYTES):
+            self._permissions.put(None)
         os._exit(1)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,16 +15,18 @@ from gitctx.repository.project import Project
 from gitctx.store import Store
 from gitctx_cli.demo import messages
 from gitctx_cli.demo.agent import PATIENT
+from gitctx_cli.demo.evidence import Acknowledgement, Expected
 from gitctx_cli.demo.plan import ADVICE, CHECKPOINT, GOAL, SUMMARY, Piece, choose, cut, items_of
 from gitctx_cli.demo.progress import AgentProgress, Display, Event, EventKind, Progress
-from gitctx_cli.demo.proof import Acknowledgement, Expected
 from gitctx_cli.demo.team import Team
+from gitctx_cli.demo.wording import many
 
 PLANNER = "planner"
 AGENTS = ("alder", "birch", "cedar", "elm")
 HISTORY_LIMIT_S = 6.0
 TIME_LIMIT_S = 120.0
 _TICK_S = 0.1
+_TELLING = ("dead", "suspicious")
 
 
 class DemoFailed(GitctxError):
@@ -51,6 +53,7 @@ class Outcome:
     project: Project
     progress: Progress
     without_commit: int = 0
+    pieces: Mapping[str, str] = field(default_factory=dict)
     acknowledged: dict[str, list[Acknowledgement]] = field(default_factory=dict)
     killed: Killed | None = None
     noticed: messages.Noticed | None = None
@@ -62,16 +65,24 @@ class Outcome:
         """What plain git has to find in the store."""
         return Expected(
             acknowledged={name: tuple(writes) for name, writes in self.acknowledged.items()},
-            killed=frozenset({self.killed.session} if self.killed else ()),
-            findings=self.progress.chosen,
+            killed=frozenset({self.killed.agent} if self.killed else ()),
+            pieces=self.pieces,
             checkpoint=self.checkpoint,
+            git_dir=self.project.git_dir,
+            head=self.project.head,
+            left_out=self.progress.tracked - len(self.pieces),
         )
 
 
 class Conductor:
-    """One run of the demo over a project, into a store that it makes."""
+    """One run of the demo over a project, shown as `name`, of which at most `files` are surveyed.
 
-    def __init__(self, project: Project, store: Path, *, files: int, display: Display) -> None:
+    It makes the store; `private` keeps it from other users of the machine.
+    """
+
+    def __init__(
+        self, project: Project, store: Path, *, name: str, files: int, display: Display, private: bool = False
+    ) -> None:
         tracked = project.files()
         if not tracked:
             raise NotFound(
@@ -79,16 +90,18 @@ class Conductor:
             )
         self._chosen = choose(tracked, files)
         self._store = store
+        self._private = private
         self._display = display
         self._halfway = 0
         self._failed: dict[str, str] = {}
         self._began = time.monotonic()
-        name = str(project.git_dir.parent if project.git_dir.name == ".git" else project.git_dir)
         self.outcome = Outcome(project, Progress(name, store, len(tracked), len(self._chosen)))
 
     def run(self) -> Outcome:
         """Carry it through. Raises DemoFailed, and what the library raises."""
         store = Store.create(self._store, Config(retry=PATIENT))
+        if self._private:
+            self._store.chmod(0o700)
         self._display.begin(self._progress)
         try:
             with Team() as team:
@@ -115,13 +128,16 @@ class Conductor:
         self.outcome.without_commit = len(self._chosen) - len(commits)
         pieces = cut(items_of(self._chosen, commits))
         self._progress.pieces = len(pieces)
+        self.outcome.pieces = {item.key: piece.name for piece in pieces for item in piece.items}
         with Context(store, actor=PLANNER).batch("share out the work") as batch:
             batch.put(GOAL, _goal(self._project, pieces))
             for piece in pieces:
                 batch.put(piece.open_key, piece.to_json())
         assert batch.written is not None
         self._acknowledge(PLANNER, messages.Acknowledged(batch.written.id, "the plan"))
-        self._event("step", PLANNER, f"cut {len(self._chosen)} files into {len(pieces)} pieces that can be claimed")
+        self._event(
+            "step", PLANNER, f"cut {many(len(self._chosen), 'file')} into {many(len(pieces), 'piece')} to be claimed"
+        )
 
     def _watch(self, team: Team) -> None:
         while team.working:
@@ -177,19 +193,19 @@ class Conductor:
             self._hear(name, rest, team)
         agent.state, agent.doing = "killed", f"held {message.piece}"
         self.outcome.killed = Killed(name, agent.session, agent.pid, message.piece, message.written, message.files)
-        done = f"{message.written} of its {message.files} files done"
-        self._event("kill", name, f"killed with SIGKILL (process {agent.pid}) while it held {message.piece}, {done}")
+        done = f"{message.written} of its {many(message.files, 'file')} done"
+        self._event("kill", name, f"killed by SIGKILL (process {agent.pid}) holding {message.piece}, {done}")
 
     def _rescue(self, name: str, message: messages.Noticed | messages.TookOver) -> None:
         if isinstance(message, messages.TookOver):
             self._progress.agents[name].doing = message.piece
             self.outcome.taken_over_by = name
-            left = f"{message.left} file{'' if message.left == 1 else 's'} left to do"
+            left = f"{many(message.left, 'file')} left to do"
             self._event("rescue", name, f"took over {message.piece} from {message.actor}, {left}")
         elif self.outcome.noticed is None:
             self.outcome.noticed, self.outcome.noticed_by = message, name
-            signs = "; ".join(text for _, finding, text in message.evidence if finding in ("dead", "suspicious"))
-            self._event("notice", name, f"noticed that the session of {message.actor} is dead: {signs}")
+            signs = [f"{layer}: {text}" for layer, finding, text in message.evidence if finding in _TELLING]
+            self._event("notice", name, f"found the session of {message.actor} dead", *signs)
 
     def _check_all_went_well(self, team: Team) -> None:
         for name, agent in self._progress.agents.items():
@@ -197,18 +213,23 @@ class Conductor:
                 continue
             reason = self._failed.get(name) or team.last_words(name) or "its process ended early"
             raise DemoFailed(f"the agent {name} failed: {reason}", hint=f"the store as it is now: {self._store}")
+        if self.outcome.killed is None or self.outcome.noticed is None or not self.outcome.taken_over_by:
+            raise DemoFailed(
+                "no agent was killed, or nobody took its work over", hint=f"the store as it is now: {self._store}"
+            )
 
     def _acknowledge(self, name: str, message: messages.Acknowledged) -> None:
         self.outcome.acknowledged.setdefault(name, []).append(Acknowledgement(message.id, message.what))
 
-    def _event(self, kind: EventKind, who: str, text: str) -> None:
-        self._progress.events.append(Event(time.monotonic() - self._began, kind, who, text))
+    def _event(self, kind: EventKind, who: str, text: str, *details: str) -> None:
+        self._progress.events.append(Event(time.monotonic() - self._began, kind, who, text, details))
 
 
 def _goal(project: Project, pieces: Sequence[Piece]) -> str:
     return (
         f"# Survey the project at {project.head[:10]}\n\n"
-        f"{sum(len(piece.items) for piece in pieces)} files in {len(pieces)} pieces, one entry each below plan/open/.\n"
+        f"{many(sum(len(piece.items) for piece in pieces), 'file')} in {many(len(pieces), 'piece')},"
+        " one entry each below plan/open/.\n"
         "Claim a piece by its name before you write about its files. Each file gets a finding; the counts go into\n"
         f"{SUMMARY}. Whoever finds nothing open sums up in {ADVICE} and makes the checkpoint '{CHECKPOINT}'.\n"
     )

@@ -44,21 +44,22 @@ class ProjectFiles:
 
 
 _PYTHON = re.compile(
-    r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;]+)|import[ \t]+([\w.]+[^\n#;]*))", re.M
+    r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#;]+)|import[ \t]+([\w.]+[^\n#;]*))",
+    re.MULTILINE,
 )
 _SCRIPT = re.compile(
     r"""^[ \t]*(?:import|export)\b[^'"\n;]*?(?:\bfrom[ \t]*)?['"]([^'"\n]+)['"]"""
     r"""|^[ \t]*\}[ \t]*from[ \t]*['"]([^'"\n]+)['"]"""
     r"""|\b(?:require|import)\([ \t]*['"]([^'"\n]+)['"]""",
-    re.M,
+    re.MULTILINE,
 )
-_INCLUDE = re.compile(r"""^[ \t]*#[ \t]*(?:include|import)[ \t]*[<"]([^>"\n]+)[>"]""", re.M)
-_JVM = re.compile(r"^[ \t]*import[ \t]+(?:static[ \t]+)?([\w.]+)", re.M)
-_RUST = re.compile(r"^[ \t]*(?:pub(?:\([^)]*\))?[ \t]+)?(?:use[ \t]+([\w:]+)|mod[ \t]+(\w+)[ \t]*;)", re.M)
-_GO_BLOCK = re.compile(r'^import[ \t]*(?:\(([^)]*)\)|[\w.]*[ \t]*("[^"\n]+"))', re.M)
+_INCLUDE = re.compile(r"""^[ \t]*#[ \t]*(?:include|import)[ \t]*[<"]([^>"\n]+)[>"]""", re.MULTILINE)
+_JVM = re.compile(r"^[ \t]*import[ \t]+(?:static[ \t]+)?([\w.]+)", re.MULTILINE)
+_RUST = re.compile(r"^[ \t]*(?:pub(?:\([^)]*\))?[ \t]+)?(?:use[ \t]+([\w:]+)|mod[ \t]+(\w+)[ \t]*;)", re.MULTILINE)
+_GO_BLOCK = re.compile(r'^import[ \t]*(?:\(([^)]*)\)|[\w.]*[ \t]*("[^"\n]+"))', re.MULTILINE)
 _QUOTED = re.compile(r'"([^"\n]+)"')
-_RUBY = re.compile(r"""^[ \t]*(?:require|require_relative|load)[ \t(]+['"]([^'"\n]+)['"]""", re.M)
-_SHELL = re.compile(r"""^[ \t]*(?:source|\.)[ \t]+["']?([^\s"';&|<>()]+)""", re.M)
+_RUBY = re.compile(r"""^[ \t]*(?:require|require_relative|load)[ \t(]+['"]([^'"\n]+)['"]""", re.MULTILINE)
+_SHELL = re.compile(r"""^[ \t]*(?:source|\.)[ \t]+["']?([^\s"';&|<>()]+)""", re.MULTILINE)
 _SCRIPT_ENDS = ("", ".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".vue", "/index.ts", "/index.tsx", "/index.js")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from gitctx.format.documents import format_time
 from gitctx.format.keys import MAX_KEY_BYTES, segment_fault
 from gitctx.repository.project import ProjectCommit, TrackedFile
+from gitctx_cli.demo.wording import many
 
 OPEN = "plan/open/"
 DONE = "plan/done/"
@@ -178,10 +179,10 @@ def advice(findings: Sequence[Mapping[str, Any]]) -> str:
     """What somebody new to the project might read first, as Markdown."""
     importers = Counter(each["file"] for finding in findings for each in finding["imports"])
     lines = ["# What to read first", ""]
-    lines += [f"- `{path}`, imported by {count} files" for path, count in importers.most_common(10)]
+    lines += [f"- `{path}`, imported by {many(count, 'file')}" for path, count in importers.most_common(10)]
     if not importers:
         largest = sorted(findings, key=lambda finding: -(finding["lines"] or 0))[:10]
-        lines += [f"- `{finding['path']}`, {finding['lines'] or 0} lines" for finding in largest]
+        lines += [f"- `{finding['path']}`, {many(finding['lines'] or 0, 'line')}" for finding in largest]
     marked = sorted((finding for finding in findings if finding["todo"]), key=lambda finding: -len(finding["todo"]))
     if marked:
         lines += ["", "# Where work was left", ""]

@@ -27,12 +27,13 @@ class AgentProgress:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth telling, so many seconds after the start; `who` is an agent, or empty."""
+    """Something worth telling, so many seconds after the start, about `who`; `details` are lines of their own."""
 
     at_s: float
     kind: EventKind
     who: str
     text: str
+    details: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -7,101 +7,65 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from gitctx.errors import GitFailed
 from gitctx.repository.git_command import run_git
+from gitctx_cli.demo.evidence import Answer, Check, Expected, Question
 from gitctx_cli.demo.plan import FINDINGS, SUMMARY
+from gitctx_cli.demo.wording import many
 
 _CLAIMS = ".gitctx/claims/"
 _TIMEOUT_S = 60.0
 _SHOWN_FAULTS = 5
-_PART_OF = re.compile(r"^part of (\S+)$", re.M)
-
-
-class Acknowledgement(NamedTuple):
-    """A write that was acknowledged: its id, and what it was."""
-
-    id: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What has to be in the store: writes by actor, sessions that were killed, how many findings, the checkpoint."""
-
-    acknowledged: Mapping[str, Sequence[Acknowledgement]]
-    killed: frozenset[str]
-    findings: int
-    checkpoint: str
-
-    @property
-    def writes(self) -> Sequence[Acknowledgement]:
-        """All writes that were acknowledged to anybody."""
-        return [write for writes in self.acknowledged.values() for write in writes]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One question to git: the command's words after `git --git-dir=...`, the answer in words, what is wrong with it."""
-
-    name: str
-    command: tuple[str, ...]
-    answer: str
-    faults: tuple[str, ...] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether git's answer is what it has to be."""
-        return not self.faults
-
-    def shown_command(self, store: str) -> str:
-        """The command as it can be pasted into a shell; `store` is written into it as it is."""
-        return f"git --git-dir={store} {shlex.join(self.command)}"
-
-
-class Answer(NamedTuple):
-    """What a check makes of git's output."""
-
-    text: str
-    faults: Sequence[str] = ()
+_HEADER = re.compile(r"[0-9a-f]{7,40} (.*?): ")
+_SUBTREE = re.compile(r"(?:/~[0-9a-f]{2})+/")
 
 
 def prove(store: Path, expected: Expected) -> Sequence[Check]:
     """Ask git everything. A command that fails is a check that fails."""
-    return [_run(name, store, command, judge, expected) for name, command, judge in _QUESTIONS]
+    files = Question("files", _tracked, ("ls-tree", "-r", "--full-tree", expected.head[:12]), " | grep -c ' blob '")
+    return [_run(files, expected.git_dir, store, expected, of_project=True)] + [
+        _run(question, store, store, expected) for question in _QUESTIONS
+    ]
 
 
-Judge = Callable[[str, Expected, Path], Answer]
-
-
-def _run(name: str, store: Path, command: tuple[str, ...], judge: Judge, expected: Expected) -> Check:
+def _run(question: Question, git_dir: Path, store: Path, expected: Expected, *, of_project: bool = False) -> Check:
     try:
-        answer = judge(_git(store, *command), expected, store)
+        answer = question.judge(_git(git_dir, *question.command), expected, store)
     except GitFailed as error:
-        return Check(name, command, "git failed", (error.message,))
+        answer = Answer("git failed", [error.message])
     faults = list(answer.faults)
     if len(faults) > _SHOWN_FAULTS:
         faults[_SHOWN_FAULTS:] = [f"and {len(faults) - _SHOWN_FAULTS} more"]
-    return Check(name, command, answer.text, tuple(faults))
+    return Check(question.name, question.command, answer.text, tuple(faults), of_project, question.pipe)
 
 
-def _git(store: Path, *command: str) -> str:
-    _, output, _ = run_git(store, "-c", "core.quotePath=false", *command, timeout_s=_TIMEOUT_S)
+def _git(git_dir: Path, *command: str) -> str:
+    settings = ("-c", "core.quotePath=false", "-c", "diff.renames=false", "-c", "log.showSignature=false")
+    _, output, _ = run_git(git_dir, *settings, *command, timeout_s=_TIMEOUT_S)
     return output.decode("utf-8", "replace")
+
+
+def _tracked(output: str, expected: Expected, store: Path) -> Answer:
+    found = sum(line.split(" ")[1] == "blob" for line in output.splitlines())
+    wanted = len(expected.pieces) + expected.left_out
+    faults = [] if found == wanted else [f"the project tracks {found} files, and the demo knew of {wanted}"]
+    left_out = f", {expected.left_out} of them left out" if expected.left_out else ""
+    return Answer(f"{many(found, 'file')} tracked{left_out}", faults)
 
 
 def _count(output: str, expected: Expected, store: Path) -> Answer:
     writes, found = len(expected.writes), int(output)
-    text = f"{found} = the commit that made the store + {writes} acknowledged writes"
+    text = f"{many(found, 'commit')}: the one that made the store, and {many(writes, 'acknowledged write')}"
     if found == writes + 1:
         return Answer(text)
-    return Answer(f"{found} commits", [f"{writes} writes were acknowledged, so there should be {writes + 1} commits"])
+    return Answer(
+        many(found, "commit"), [f"{writes} writes were acknowledged, so there should be {writes + 1} commits"]
+    )
 
 
 def _ids(output: str, expected: Expected, store: Path) -> Answer:
@@ -115,91 +79,104 @@ def _ids(output: str, expected: Expected, store: Path) -> Answer:
         if write.id not in found
     ]
     faults += [f"the id {id} is in {count} commits ({known.get(id, '?')})" for id, count in found.items() if count > 1]
-    faults += [f"the id {id} was told to two agents" for id, n in Counter(w.id for w in expected.writes).items() if n > 1]
+    faults += [
+        f"the id {id} was told to two agents" for id, n in Counter(w.id for w in expected.writes).items() if n > 1
+    ]
     strangers = [id for id in found if id not in known]
     if len(strangers) != 1:
         faults.append(f"{len(strangers)} ids that nobody was told of instead of one, that of the commit `init`")
-    return Answer(f"all {len(known)} acknowledged ids are there, each in exactly one commit", faults)
+    text = f"{len(found)} ids: that of the first commit, and all {len(known)} that were acknowledged, each once"
+    return Answer(text, faults)
 
 
 class _Logged(NamedTuple):
-    """A commit of `git log`: what it says, and letter and path of each file that it changed."""
+    """A commit of `git log --name-status`: its header, its author, and letter and path of each change."""
 
-    hash: str
+    header: str
     author: str
-    session: str
-    body: str
-    changes: tuple[tuple[str, str], ...]
+    changes: list[tuple[str, str]]
 
 
-def _logged(output: str) -> Iterator[_Logged]:
-    for part in output.split("\x01")[1:]:
-        head, _, rest = part.partition("\x02")
-        hash, author, session, body = head.split("\x00", 3)
-        rows = [line.partition("\t") for line in rest.splitlines() if "\t" in line]
-        yield _Logged(hash, author, session.strip(), body, tuple((letter[:1], path) for letter, _, path in rows))
+def _logged(output: str) -> Sequence[_Logged]:
+    """The commits, oldest first."""
+    commits: list[_Logged] = []
+    for line in output.splitlines():
+        letter, tab, path = line.partition("\t")
+        header = _HEADER.match(line)
+        if tab and len(letter) == 1:
+            commits[-1].changes.append((letter, _plain(path)))
+        elif header is not None:
+            commits.append(_Logged(line, header[1], []))
+    return commits[::-1]
+
+
+def _plain(path: str) -> str:
+    """A path without git's quotes and without the sub-trees of wide folders."""
+    return _SUBTREE.sub("/", path.strip('"').replace('\\"', '"'))
 
 
 def _claims(output: str, expected: Expected, store: Path) -> Answer:
     """Replay history: per claim, made while nobody held it, taken over only from the dead, released by its holder;
-    and each finding written by the session that held its claim then.
+    and each finding written by the agent that held its claim then.
     """
     holders: dict[str, str] = {}
     faults: list[str] = []
     made = taken = 0
     for commit in _logged(output):
-        who = f"{commit.hash[:10]} by {commit.author}"
         for letter, path in commit.changes:
-            if path.startswith(FINDINGS):
-                continue
             name = path.removeprefix(_CLAIMS)
+            if not path.startswith(_CLAIMS):
+                piece = expected.pieces.get(path)
+                if letter != "D" and holders.get(piece or "") != commit.author and not _moved(path, commit):
+                    faults.append(f"{commit.header}: written without holding {piece or 'any claim'}")
+                continue
             holder = holders.pop(name, None)
-            free = holder is None or holder in expected.killed
             if letter != "D":
-                holders[name] = commit.session
-            made, taken = made + (letter == "A"), taken + (letter == "M")
-            if not commit.session:
-                faults.append(f"{name} was changed outside any session, in {who}")
-            elif letter != "D" and not free and holder != commit.session:
-                faults.append(f"{name} was held twice: {who} took it while the session {holder} held it")
-            elif letter == "D" and not free and holder != commit.session:
-                faults.append(f"{name} was released by another than its holder, in {who}")
-        part = _PART_OF.search(commit.body)
-        if part is not None and holders.get(part[1]) != commit.session:
-            faults.append(f"a finding of {part[1]} was written without holding it, in {who}")
-    faults += [f"{name} is still held by the session {session}" for name, session in holders.items()]
-    text = f"{made} claims, none held twice, each released; {taken} taken over from the dead session"
-    return Answer(text, faults)
+                holders[name] = commit.author
+                made, taken = made + (letter == "A"), taken + (letter == "M")
+            if holder not in (None, commit.author, *expected.killed):
+                faults.append(f"{commit.header}: {holder} held {name} at that time, so it was held twice")
+    faults += [f"{name} is still held by {holder}" for name, holder in holders.items()]
+    return Answer(
+        f"{many(made, 'claim')}, none held twice, {taken} taken over from a dead session, all released", faults
+    )
+
+
+def _moved(path: str, commit: _Logged) -> bool:
+    """Whether a commit only moved a path, into a sub-tree of a folder that had become wide."""
+    return {letter for letter, each in commit.changes if each == path} == {"A", "D"}
 
 
 def _findings(output: str, expected: Expected, store: Path) -> Answer:
-    keys = output.split("\n")[:-1]
-    faults = []
-    if len(keys) != expected.findings:
-        faults.append(f"{expected.findings} files were to be surveyed, and there are {len(keys)} findings")
-    return Answer(f"{len(keys)} findings, one for each of the {expected.findings} files", faults)
+    found, wanted = {_plain(line) for line in output.splitlines()}, set(expected.pieces)
+    faults = [f"no finding at {key}" for key in sorted(wanted - found)]
+    faults += [f"a finding of nothing in the plan at {key}" for key in sorted(found - wanted)]
+    return Answer(f"{many(len(found), 'finding')}, one for each file", faults)
 
 
 def _once(output: str, expected: Expected, store: Path) -> Answer:
-    subjects = Counter(output.split("\n")[:-1])
-    faults = [f"surveyed {count} times: {subject}" for subject, count in subjects.items() if count > 1]
-    if len(subjects) != expected.findings:
-        faults.append(f"findings were written about {len(subjects)} files, not {expected.findings}")
-    return Answer(f"{len(subjects)} files, each surveyed once, though one agent died over its piece", faults)
+    """Each finding came into being once and never changed. (A move into a sub-tree is a removal and an addition.)"""
+    times: Counter[str] = Counter()
+    for line in output.splitlines():
+        letter, tab, path = line.partition("\t")
+        if tab:
+            times[_plain(path)] += -1 if letter == "D" else 1
+    faults = [f"written {count} times: {path}" for path, count in times.items() if count > 1]
+    return Answer("each was written once, though one agent died in the middle of its piece", faults)
 
 
 def _sums(output: str, expected: Expected, store: Path) -> Answer:
     """The counts that all agents kept in one shared entry are the sums over the findings."""
     summary = json.loads(output)
     listed = _git(store, "grep", "-h", "-E", '^  "lines": [0-9]+', "context", "--", FINDINGS)
-    lines = sum(int(number) for number in re.findall(r'^  "lines": (\d+)', listed, re.M))
+    lines = sum(int(number) for number in re.findall(r'^  "lines": (\d+)', listed, re.MULTILINE))
     faults = []
-    if summary["files"] != expected.findings:
-        faults.append(f"the summary counts {summary['files']} files of {expected.findings}: an update was lost")
+    if summary["files"] != len(expected.pieces):
+        faults.append(f"the summary counts {summary['files']} files of {len(expected.pieces)}: an update was lost")
     if summary["lines"] != lines:
         faults.append(f"the summary counts {summary['lines']} lines, the findings {lines}: an update was lost")
     updates = len(summary["pieces"])
-    text = f"{summary['files']} files, {lines:,} lines: {updates} updates by all agents add up"
+    text = f"{many(summary['files'], 'file')}, {many(lines, 'line')}: {many(updates, 'update')} by all agents add up"
     return Answer(text, faults)
 
 
@@ -219,7 +196,8 @@ def _authors(output: str, expected: Expected, store: Path) -> Answer:
         for name in sorted({*counts, *wanted})
         if counts.get(name, 0) != wanted.get(name, 0)
     ]
-    return Answer(", ".join(f"{name} {count}" for name, count in counts.items()), faults)
+    text = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return Answer(f"{text}: as many as each was told", faults)
 
 
 def _tags(output: str, expected: Expected, store: Path) -> Answer:
@@ -229,22 +207,18 @@ def _tags(output: str, expected: Expected, store: Path) -> Answer:
     return Answer(" ".join(lines[0].split()) if lines else "no tag", faults)
 
 
-_QUESTIONS: tuple[tuple[str, tuple[str, ...], Judge], ...] = (
-    ("writes", ("rev-list", "--count", "context"), _count),
-    ("ids", ("log", "--format=%(trailers:key=Gitctx-Id,valueonly)", "context"), _ids),
-    (
+_QUESTIONS = (
+    Question("writes", _count, ("rev-list", "--count", "context")),
+    Question("ids", _ids, ("log", "--format=%(trailers:key=Gitctx-Id,valueonly)", "context"), " | grep -c ."),
+    Question(
         "claims",
-        (
-            *("log", "--reverse", "--name-status", "--no-renames"),
-            "--format=%x01%H%x00%an%x00%(trailers:key=Gitctx-Session,valueonly)%x00%b%x02",
-            *("context", "--", _CLAIMS, FINDINGS),
-        ),
         _claims,
+        ("log", "--name-status", "--format=%h %an: %s", "context", "--", _CLAIMS, FINDINGS),
     ),
-    ("findings", ("ls-tree", "-r", "--name-only", "context", FINDINGS), _findings),
-    ("once", ("log", "--format=%s", f"--grep=^put {FINDINGS}", "context"), _once),
-    ("sums", ("show", f"context:{SUMMARY}"), _sums),
-    ("objects", ("fsck", "--full", "--no-dangling"), _fsck),
-    ("who", ("shortlog", "-sn", "context"), _authors),
-    ("checkpoint", ("tag", "-n"), _tags),
+    Question("findings", _findings, ("ls-tree", "-r", "--name-only", "context", FINDINGS), " | wc -l"),
+    Question("once", _once, ("log", "--name-status", "--format=", "context", "--", FINDINGS)),
+    Question("sums", _sums, ("show", f"context:{SUMMARY}")),
+    Question("objects", _fsck, ("fsck", "--full", "--no-dangling")),
+    Question("who", _authors, ("shortlog", "-sn", "context")),
+    Question("checkpoint", _tags, ("tag", "-n")),
 )

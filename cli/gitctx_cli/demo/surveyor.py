@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gitctx.errors import ClaimHeld, EntryNotFound
 from gitctx.format.documents import new_ulid
+from gitctx.format.keys import check_claim_name
+from gitctx.format.records import decode_claim
 from gitctx_cli.demo.languages import ProjectFiles
 from gitctx_cli.demo.messages import (
     Acknowledged,
@@ -37,6 +39,7 @@ from gitctx_cli.demo.plan import (
     part_of,
 )
 from gitctx_cli.demo.survey import MAX_READ_BYTES, survey
+from gitctx_cli.demo.wording import many
 
 if TYPE_CHECKING:
     from gitctx.context import Context
@@ -44,6 +47,10 @@ if TYPE_CHECKING:
     from gitctx.values import Claim, Written
 
 CLAIM_TTL_S = 120.0
+BUDGET_S = 8.0
+"""If the work is going to take longer than this, findings are written several at a time."""
+LARGE_PIECE = 10
+"""In pieces of more files they are from the start."""
 _IDLE_S = 0.03
 
 
@@ -61,6 +68,8 @@ class Surveyor:
         self._keys: dict[str, str] = {}
         self._files = ProjectFiles(())
         self._authors: dict[str, str] = {}
+        self._known_dead: set[str] = set()
+        self._began = 0.0
 
     def work(self) -> None:
         """Do pieces until none is open, then see that the result is wrapped up."""
@@ -87,6 +96,7 @@ class Surveyor:
         items = [item for piece in self._pieces.values() for item in piece.items]
         self._keys = {item.path: item.key for item in items}
         self._files = ProjectFiles(self._keys)
+        self._began = time.monotonic()
 
     def _open_pieces(self) -> Sequence[Piece]:
         """Open pieces, those first whose files the findings so far import most."""
@@ -105,14 +115,29 @@ class Surveyor:
             if claim is not None:
                 self._notice(claim)
             if self._claim(piece.name, "survey"):
-                self._do(piece, claim)
+                self._do(piece, self._taken_over(piece.name))
                 return True
             self._tell(Refused(piece.name))
         return False
 
+    def _taken_over(self, name: str) -> Claim | None:
+        """The claim that was superseded when this agent got it; None if it was free. (It may have been free when this
+        agent looked, then claimed and left over by another that died before this agent's write.)
+        """
+        write = self._ctx.last_write(check_claim_name(name))
+        if write is None or not write.superseded:
+            return None
+        claim = decode_claim(name, self._ctx.store.context.view().blob(write.superseded[0]))
+        self._notice(claim)
+        return claim
+
     def _notice(self, claim: Claim) -> None:
+        """Look what is known of a claim's holder, and tell if that is dead. Once."""
+        if claim.session in self._known_dead:
+            return
         for status in self._ctx.sessions.list():
             if status.record.id == claim.session and status.state == "dead":
+                self._known_dead.add(status.record.id)
                 evidence = tuple((each.layer, each.finding, each.text) for each in status.evidence)
                 self._tell(Noticed(status.record.id, status.record.actor, evidence))
 
@@ -129,17 +154,36 @@ class Surveyor:
             self._tell(TookOver(piece.name, left_over.actor, len(piece.items), len(todo)))
         contents = self._project.contents([item.blob for item in todo if _readable(item)])
         half = len(todo) // 2
-        for number, item in enumerate(todo):
-            if number == half:
-                self._tell(Halfway(piece.name, len(piece.items) - len(todo) + number, len(piece.items)))
-                self._pause()
-            self._survey(item, contents.get(item.blob), piece.name)
+        together = len(piece.items) > LARGE_PIECE or self._is_late()
+        self._write([(item, contents.get(item.blob)) for item in todo[:half]], piece.name, together=together)
+        self._tell(Halfway(piece.name, len(piece.items) - len(todo) + half, len(piece.items)))
+        self._pause()
+        self._write([(item, contents.get(item.blob)) for item in todo[half:]], piece.name, together=together)
         self._finish(piece)
 
-    def _survey(self, item: Item, data: bytes | None, claim: str) -> None:
+    def _is_late(self) -> bool:
+        """Whether the disk is so slow that findings had better be written several in one commit."""
+        done = len(self._pieces) - len(list(self._ctx.list(OPEN)))
+        elapsed_s = time.monotonic() - self._began
+        return done > 0 and elapsed_s / done * len(self._pieces) > BUDGET_S
+
+    def _write(self, files: Sequence[tuple[Item, bytes | None]], claim: str, *, together: bool) -> None:
+        """Survey files and write their findings: one commit each, or one for all."""
+        if not together:
+            for item, data in files:
+                finding = self._survey(item, data)
+                written = self._ctx.put(item.key, finding, message=part_of(claim), claim=claim)
+                self._wrote([finding], written, f"put {item.key}")
+        elif files:
+            findings = {item.key: self._survey(item, data) for item, data in files}
+            with self._ctx.batch(part_of(claim), claim=claim) as batch:
+                for key, finding in findings.items():
+                    batch.put(key, finding)
+            self._wrote(list(findings.values()), batch.written, f"{many(len(findings), 'finding')} of {claim}")
+
+    def _survey(self, item: Item, data: bytes | None) -> Mapping[str, Any]:
         found = survey(item.path, data, self._files)
-        by = {path: self._author(path) for path in found.imports}
-        finding = {
+        return {
             "path": item.path,
             "by": self._ctx.actor,
             "language": found.language,
@@ -148,13 +192,16 @@ class Surveyor:
             "note": found.note,
             "last_commit": item.last_commit,
             "todo": [{"line": number, "text": text} for number, text in found.todo],
-            "imports": [{"file": path, "surveyed_by": by[path]} for path in found.imports],
+            "imports": [{"file": path, "surveyed_by": self._author(path)} for path in found.imports],
             "uses": list(found.uses),
         }
-        self._acknowledged(self._ctx.put(item.key, finding, message=part_of(claim), claim=claim), f"put {item.key}")
-        self._authors[item.path] = self._ctx.actor
-        others = sum(author not in (None, self._ctx.actor) for author in by.values())
-        self._tell(FileSurveyed(item.path, others))
+
+    def _wrote(self, findings: Sequence[Mapping[str, Any]], written: Written | None, what: str) -> None:
+        self._acknowledged(written, what)
+        for finding in findings:
+            self._authors[finding["path"]] = self._ctx.actor
+            others = sum(each["surveyed_by"] not in (None, self._ctx.actor) for each in finding["imports"])
+            self._tell(FileSurveyed(finding["path"], others))
 
     def _finish(self, piece: Piece) -> None:
         """Count the piece in the summary that all share, note it as done, give the claim up."""
@@ -167,7 +214,7 @@ class Surveyor:
         )
         self._acknowledged(written, f"update {SUMMARY}")
         todo = sum(len(finding["todo"]) for finding in findings)
-        line = f"{self._ctx.actor} finished {piece.name}: {len(findings)} files, {todo} lines with TODO or FIXME"
+        line = f"{self._ctx.actor} finished {piece.name}: {many(len(findings), 'file')}, {todo} TODO or FIXME"
         with self._ctx.batch(f"{piece.name} is done", claim=piece.name) as batch:
             batch.move(piece.open_key, piece.done_key)
             batch.append(LOG, line)
@@ -188,7 +235,7 @@ class Surveyor:
             )
             self._acknowledged(written, f"put {ADVICE}")
             self._acknowledged(self._ctx.append(LOG, f"{self._ctx.actor} summed up", claim=WRAP_UP), f"append {LOG}")
-            made = self._ctx.checkpoints.create(CHECKPOINT, message=f"{len(findings)} files surveyed")
+            made = self._ctx.checkpoints.create(CHECKPOINT, message=f"{many(len(findings), 'finding')} by all agents")
             self._tell(Checkpointed(made.name))
         self._release(WRAP_UP)
 
