@@ -54,14 +54,14 @@ def run(arguments: Sequence[str], env: Env) -> int:
 
 def _run(arguments: Sequence[str], env: Env) -> int:
     try:
-        group: Any = build_group("gitctx", _ABOUT, COMMANDS, completion=_wants_completion(arguments, env))
+        group: Any = build_group("gitctx", _ABOUT, COMMANDS, completion=_wants_completion(arguments))
         result = group.main(list(arguments), prog_name="gitctx", standalone_mode=False, obj=env)
     except SystemExit as stop:
         result = stop.code
     return result if isinstance(result, int) else 0
 
 
-def _wants_completion(arguments: Sequence[str], env: Env) -> bool:
+def _wants_completion(arguments: Sequence[str]) -> bool:
     """Whether Typer's own options are needed: making them takes time that most commands needn't spend."""
     if "_GITCTX_COMPLETE" in os.environ:
         return True

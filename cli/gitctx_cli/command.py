@@ -225,5 +225,8 @@ def _describe(callback: Any, parameters: Sequence[inspect.Parameter]) -> None:
 
 
 def _make_plain(params: Sequence[Any]) -> None:
+    """Have values converted by `_Plain`. Where a Typer of another version keeps them elsewhere, it is only slower."""
     for param in params:
-        param._runtime_param = _Plain(param.type_descriptor.annotation)
+        descriptor = getattr(param, "type_descriptor", None)
+        if descriptor is not None:
+            param._runtime_param = _Plain(descriptor.annotation)

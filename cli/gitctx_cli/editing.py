@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitctx.errors import EntryNotFound, GitctxError
+from gitctx.values import WriteId, Written
 from gitctx_cli.acknowledging import acknowledge
+from gitctx_cli.documents import of_written
 from gitctx_cli.env import Env
 from gitctx_cli.failures import EditorFailed, UsageError
 from gitctx_cli.parameters import Id, Key, Message, Strategy, UnderClaim
@@ -40,7 +42,8 @@ def edit(
         if after == before:
             env.output.say(f"unchanged {key}")
             if env.json:
-                env.output.document({"changed": False, "revision": head, "head": head, "entries": []})
+                same = Written(head, head, WriteId(""), False)
+                env.output.document({**of_written(same), "id": None})
             return
         written = context.put(key, after, base=head, strategy=strategy, claim=claim, message=message, id=id)
     acknowledge(env, "edit", written)

@@ -94,7 +94,7 @@ class Env:
         """Where the store is, or would be made. Nothing says that there is one."""
         from gitctx.repository.discovery import default_store
 
-        if not self.start.is_dir():
+        if self._asked("folder", "GITCTX_DIR", "") and not os.path.isdir(self.start):
             from gitctx.errors import StoreNotFound
 
             raise StoreNotFound(f"there is no folder {self.start}", hint="name one that exists with -C")

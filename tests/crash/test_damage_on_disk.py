@@ -193,14 +193,14 @@ def foreign_lock(store: Store, age_s: float, ref: str = "refs/heads/context") ->
     return lock
 
 
-HASTY = RetryPolicy(deadline_s=0.3)
+HASTY = {"retry": RetryPolicy(deadline_s=0.3), "queue_patience_s": 0.1}
 
 
 def test_a_fresh_lock_of_another_git_is_respected(store: Store) -> None:
     lock = foreign_lock(store, 5)
     head = head_of(store.path)
     with pytest.raises(LockTimeout) as caught:
-        reopened(store, retry=HASTY).put("plan/a.md", "1")
+        reopened(store, **HASTY).put("plan/a.md", "1")
     assert caught.value.details["lock"] == str(lock)
     assert lock.exists()
     assert head_of(store.path) == head
@@ -209,7 +209,7 @@ def test_a_fresh_lock_of_another_git_is_respected(store: Store) -> None:
 
 def test_an_old_lock_of_a_killed_git_is_cleared_by_whoever_has_the_queue(store: Store) -> None:
     lock = foreign_lock(store, 11)
-    reopened(store, retry=HASTY).put("plan/a.md", "1")
+    reopened(store, **HASTY).put("plan/a.md", "1")
     assert not lock.exists()
 
 
@@ -220,14 +220,14 @@ def test_an_old_lock_stays_while_another_writer_holds_the_queue(store: Store) ->
     with WriterQueue(store.path / "gitctx" / "queue" / "context").turn(1.0) as turn:
         assert turn.held
         with pytest.raises(LockTimeout):
-            reopened(store, retry=HASTY).put("plan/a.md", "1")
+            reopened(store, **HASTY).put("plan/a.md", "1")
         assert lock.exists()
     lock.unlink()
 
 
 def test_an_old_lock_on_a_checkpoints_name_does_not_block_that_name_for_ever(store: Store) -> None:
     lock = foreign_lock(store, 11, "refs/tags/before")
-    reopened(store, retry=HASTY).checkpoints.create("before")
+    reopened(store, **HASTY).checkpoints.create("before")
     assert not lock.exists()
 
 
@@ -236,7 +236,7 @@ def test_a_lock_that_only_looks_like_ours_is_respected(store: Store) -> None:
     lock = foreign_lock(store, 0)
     os.link(lock, store.path.parent / "copy-of-the-lock")
     with pytest.raises(LockTimeout):
-        reopened(store, retry=HASTY).put("plan/a.md", "1")
+        reopened(store, **HASTY).put("plan/a.md", "1")
     assert lock.exists()
     lock.unlink()
 

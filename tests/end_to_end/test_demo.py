@@ -213,8 +213,8 @@ def test_more_files_than_asked_for_are_left_out_and_it_says_so(odd_project: Path
 
 
 @contextmanager
-def started(folder: Path, temporary: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A demo that is under way, with its four agents."""
+def started(folder: Path, temporary: Path, words: bytes) -> Iterator[subprocess.Popen[bytes]]:
+    """A demo that has come so far that it said these words."""
     process = subprocess.Popen(
         [*COMMAND[:-1], f"{HEED_CTRL_C}; {COMMAND[-1]}", "demo"],
         cwd=folder,
@@ -222,16 +222,19 @@ def started(folder: Path, temporary: Path) -> Iterator[subprocess.Popen[bytes]]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+    assert process.stderr is not None
     try:
-        eventually(lambda: len(agents(temporary)) == 4, "four agents run")
+        while words not in (line := process.stderr.readline()):
+            assert line, f"it never said {words!r}"
         yield process
     finally:
         process.kill()
         process.communicate()
 
 
-def test_ctrl_c_ends_the_agents_and_exits_130(odd_project: Path, tmp_path: Path) -> None:
-    with started(odd_project, tmp_path) as process:
+@pytest.mark.parametrize("words", [b"the store is", b"planner: cut"])
+def test_ctrl_c_ends_the_agents_and_exits_130(words: bytes, odd_project: Path, tmp_path: Path) -> None:
+    with started(odd_project, tmp_path, words) as process:
         process.send_signal(signal.SIGINT)
         _, talk = process.communicate(timeout=LIMIT_S)
         assert process.returncode == 130, talk
@@ -241,7 +244,8 @@ def test_ctrl_c_ends_the_agents_and_exits_130(odd_project: Path, tmp_path: Path)
 
 
 def test_agents_end_by_themselves_when_the_demo_is_killed(odd_project: Path, tmp_path: Path) -> None:
-    with started(odd_project, tmp_path) as process:
+    with started(odd_project, tmp_path, b"planner: cut") as process:
+        assert agents(tmp_path)
         process.kill()
     eventually(lambda: not agents(tmp_path), "no agent is left")
 

@@ -12,7 +12,10 @@ from typing import Any
 
 _CALLS: tuple[tuple[Any, str], ...] = (
     *((os, name) for name in ("open", "read", "pread", "write", "pwrite", "fsync", "lseek", "fstat", "stat")),
-    *((os, name) for name in ("rename", "link", "unlink", "mkdir", "rmdir", "truncate", "ftruncate", "utime", "scandir")),
+    *(
+        (os, name)
+        for name in ("rename", "link", "unlink", "mkdir", "rmdir", "truncate", "ftruncate", "utime", "scandir")
+    ),
     (io, "open"),
     (fcntl, "flock"),
     (fcntl, "fcntl"),
@@ -72,6 +75,10 @@ def _asking(name: str, original: Callable[..., Any], watched: Disk) -> Callable[
 
 def _called_by_gitctx() -> bool:
     frame = sys._getframe(2)
-    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in ("pathlib", "contextlib", "genericpath"):
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in (
+        "pathlib",
+        "contextlib",
+        "genericpath",
+    ):
         frame = frame.f_back  # type: ignore[assignment]
-    return frame is not None and frame.f_globals.get("__name__", "").startswith("gitctx.")
+    return frame is not None and str(frame.f_globals.get("__name__", "")).startswith("gitctx.")

@@ -6,7 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
-LOCAL_VARIABLES = tuple(subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True).stdout.split())
+LOCAL_VARIABLES = tuple(
+    subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True).stdout.split()
+)
 
 
 def clean_environment(**more: str) -> dict[str, str]:
@@ -24,7 +26,14 @@ def clean_environment(**more: str) -> dict[str, str]:
 def git(folder: Path, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
     """Run git in a folder; its output without the last newline."""
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, env=clean_environment(), input=stdin, capture_output=True, text=True, check=False, timeout=120
+        ["git", *arguments],
+        cwd=folder,
+        env=clean_environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     if check and done.returncode != 0:
         raise AssertionError(f"git {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")

@@ -34,6 +34,10 @@ class Talk:
         """Send something to the other end."""
         self._line.send(("said", what))
 
+    def heard(self) -> bool:
+        """Whether the other end has said something that nobody has heard yet."""
+        return self._line.poll(0)
+
     def hear(self, timeout_s: float = 60.0) -> Any:
         """What the other end said next. Raises TimeoutError, ChildDied, or what the process raised."""
         if not self._line.poll(timeout_s):

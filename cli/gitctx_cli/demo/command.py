@@ -51,6 +51,7 @@ def demo(
     """
     from gitctx.repository.project import Project
     from gitctx_cli.demo.conductor import Conductor
+    from gitctx_cli.demo.interruption import Interruption
 
     if files < 1:
         raise UsageError("--files takes a number of 1 or more")
@@ -60,7 +61,8 @@ def demo(
     store = (env.path(keep) if keep is not None else Path(tempfile.mkdtemp(prefix="gitctx-demo-"))).absolute()
     try:
         conductor = Conductor(found, store, name=name, files=files, display=_display(env), private=keep is None)
-        outcome = conductor.run()
+        with Interruption() as interruption:
+            outcome = conductor.run(interruption)
     except KeyboardInterrupt:
         env.output.say(f"stopped, and all agents with it; the store as it is: {store}")
         raise

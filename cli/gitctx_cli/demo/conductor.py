@@ -16,6 +16,7 @@ from gitctx.store import Store
 from gitctx_cli.demo import messages
 from gitctx_cli.demo.agent import PATIENT
 from gitctx_cli.demo.evidence import Acknowledgement, Expected
+from gitctx_cli.demo.interruption import Interruption
 from gitctx_cli.demo.plan import ADVICE, CHECKPOINT, GOAL, SUMMARY, Piece, choose, cut, items_of
 from gitctx_cli.demo.progress import AgentProgress, Display, Event, EventKind, Progress
 from gitctx_cli.demo.team import Team
@@ -97,8 +98,8 @@ class Conductor:
         self._began = time.monotonic()
         self.outcome = Outcome(project, Progress(name, store, len(tracked), len(self._chosen)))
 
-    def run(self) -> Outcome:
-        """Carry it through. Raises DemoFailed, and what the library raises."""
+    def run(self, interruption: Interruption) -> Outcome:
+        """Carry it through. Raises DemoFailed, KeyboardInterrupt, and what the library raises."""
         store = Store.create(self._store, Config(retry=PATIENT))
         if self._private:
             self._store.chmod(0o700)
@@ -106,9 +107,11 @@ class Conductor:
         try:
             with Team() as team:
                 for name in AGENTS:
-                    self._progress.agents[name] = AgentProgress(name, team.start(name, store.path, self._project))
+                    with interruption.later():
+                        pid = team.start(name, store.path, self._project)
+                    self._progress.agents[name] = AgentProgress(name, pid)
                 self._write_plan(store)
-                self._watch(team)
+                self._watch(team, interruption)
                 self._check_all_went_well(team)
         finally:
             self._display.end()
@@ -139,8 +142,9 @@ class Conductor:
             "step", PLANNER, f"cut {many(len(self._chosen), 'file')} into {many(len(pieces), 'piece')} to be claimed"
         )
 
-    def _watch(self, team: Team) -> None:
+    def _watch(self, team: Team, interruption: Interruption) -> None:
         while team.working:
+            interruption.check()
             for name, message in team.listen(_TICK_S):
                 self._hear(name, message, team)
             self._progress.elapsed_s = time.monotonic() - self._began

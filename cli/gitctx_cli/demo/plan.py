@@ -136,11 +136,18 @@ def _escaped(segment: bytes, suffix: str) -> str:
         text = ""
     if text and unicodedata.is_normalized("NFC", text):
         text = "".join(each if each.isprintable() and each not in "%\\" else _percent(each.encode()) for each in text)
-        if not suffix and text.endswith(_SUFFIX):
-            text = text.removesuffix(_SUFFIX) + "%2Ejson"
+        text = text if suffix else _not_like_a_finding(text)
         if segment_fault(text + suffix) is None:
             return text + suffix
-    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in segment) + suffix
+    middle = range(1, len(segment) - 1)
+    kept = (byte in _PLAIN or (byte in b".-" and place in middle) for place, byte in enumerate(segment))
+    text = "".join(chr(byte) if keep else f"%{byte:02X}" for byte, keep in zip(segment, kept, strict=True))
+    return text + suffix if suffix else _not_like_a_finding(text)
+
+
+def _not_like_a_finding(folder: str) -> str:
+    """A folder's name so that no finding can have it: `data.json/` beside the finding about `data`."""
+    return folder.removesuffix(_SUFFIX) + "%2Ejson" if folder.endswith(_SUFFIX) else folder
 
 
 def _percent(data: bytes) -> str:

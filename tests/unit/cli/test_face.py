@@ -28,7 +28,7 @@ def _every(members: Any, *before: str) -> list[tuple[tuple[str, ...], Entry]]:
     return found
 
 
-EVERY = [(words, entry) for words, entry in _every(COMMANDS) if words != ("demo",)]
+EVERY = _every(COMMANDS)
 
 
 @pytest.mark.parametrize(("words", "entry"), EVERY, ids=lambda value: " ".join(value) if len(value) < 3 else "")
