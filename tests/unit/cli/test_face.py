@@ -169,7 +169,8 @@ def test_a_short_command_imports_nothing_heavy(cli: Any, words: tuple[str, ...])
     """Most of a short command's time is imports: what it doesn't need must not creep in."""
     cli("put", "k", "v")
     script = (
-        "import io, sys; before = set(sys.modules); from pathlib import Path; from gitctx_cli.app import run; from gitctx_cli.env import Env;"
+        "import io, sys; before = set(sys.modules);"
+        "from pathlib import Path; from gitctx_cli.app import run; from gitctx_cli.env import Env;"
         "from gitctx_cli.output import Output;"
         f"env = Env(Output(io.BytesIO(), io.BytesIO()), stdin=None, environ={cli.environ!r}, folder=Path());"
         f"code = run({list(words)!r}, env); print(code, *sorted(set(sys.modules) - before))"
