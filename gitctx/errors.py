@@ -53,7 +53,7 @@ class GitctxError(Exception):
         return self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), self.message, self.hint, self.details))
+        return (_rebuild, (type(self), self.message, self.hint, self.details), {"changed": self.changed})
 
     def to_json(self) -> dict[str, Any]:
         """The error as the command prints it: code, message, hint, changed, retryable, details."""

@@ -6,12 +6,21 @@ A tag points at a commit without parents whose tree is the content. So it never 
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from gitctx.errors import AlreadyExists, CheckpointNotFound, EntryNotFound, GitFailed, LockTimeout, OutcomeUnknown
+from gitctx.errors import (
+    AlreadyExists,
+    CheckpointNotFound,
+    EntryNotFound,
+    GitctxError,
+    GitFailed,
+    LockTimeout,
+    OutcomeUnknown,
+)
 from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.keys import CLAIMS_PREFIX, check_checkpoint_name, check_message, check_prefix, check_write_id
@@ -24,6 +33,8 @@ from gitctx.store.request import Planned, Request
 from gitctx.values import Change, Checkpoint, Revision, SessionId, Written
 
 _TAGS = "refs/tags/"
+_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY, errno.ENOENT}
+"""Another name is being made or deleted that is a folder of this one, or the other way round."""
 
 
 class Checkpoints:
@@ -48,7 +59,7 @@ class Checkpoints:
         commit, tag = self._objects(name, text, revision, write_id, now)
         if config.durability == "durable":
             repository.sync_everything()
-        repository.refs.refuse_name_clash(_TAGS + name, repository.ref_names(_TAGS))
+        self._refuse_name_clash(name)
         try:
             self._publish(name, commit, tag, write_id, now)
         except RefMoved:
@@ -79,36 +90,44 @@ class Checkpoints:
         config, repository = self._store.config, self._store.repository
         durable = config.durability == "durable"
         host = messages.host_identity(socket.gethostname(), now)
+        when_spent: GitctxError
         deadline = config.monotonic() + config.retry.deadline_s
         delays = config.retry.delays(config.rng)
         while True:
             try:
-                with repository.written([commit, tag], durable=durable):
-                    repository.refs.swap(
-                        _TAGS + name,
-                        tag.oid,
-                        expected=None,
-                        who=f"{host.name} <{host.email}>",
-                        message=f"gitctx: checkpoint {name}",
-                        at_s=int(now.timestamp()),
-                        durable=durable,
-                    )
+                repository.publish(
+                    [commit, tag],
+                    _TAGS + name,
+                    tag.oid,
+                    expected=None,
+                    who=f"{host.name} <{host.email}>",
+                    message=f"gitctx: checkpoint {name}",
+                    at_s=int(now.timestamp()),
+                    durable=durable,
+                )
                 return
             except RefLocked as outcome:
                 if self._clear_stale_lock(outcome.lock):
                     continue
-                delay = next(delays, None)
-                if delay is None or config.monotonic() + delay > deadline:
-                    raise LockTimeout(
-                        f"{outcome.lock} was held until the deadline", hint="nothing was written; try again"
-                    ) from None
-                config.sleep(delay)
+                when_spent = LockTimeout(
+                    f"{outcome.lock} was held until the deadline", hint="nothing was written; try again"
+                )
             except SwapUnsettled as error:
                 raise OutcomeUnknown(
                     f"the disk failed when '{name}' was being published: {error}", id=write_id
                 ) from error
             except OSError as error:
-                raise from_os(error, repository.path) from error
+                self._refuse_name_clash(name)
+                when_spent = from_os(error, repository.path)
+                if error.errno not in _IN_THE_WAY:
+                    raise when_spent from error
+            delay = next(delays, None)
+            if delay is None or config.monotonic() + delay > deadline:
+                raise when_spent
+            config.sleep(delay)
+
+    def _refuse_name_clash(self, name: str) -> None:
+        self._store.repository.refs.refuse_name_clash(_TAGS + name, self._store.repository.ref_names(_TAGS))
 
     def _clear_stale_lock(self, lock: Path) -> bool:
         refs = self._store.repository.refs
@@ -158,11 +177,13 @@ class Checkpoints:
         """
         found = self.show(name)
         oid = self._store.repository.read_ref(_TAGS + name)
+        if oid is None:  # git would take an empty expectation for none, and succeed
+            raise _deleted(name)
         try:
-            self._store.repository.delete_ref(_TAGS + name, expected=oid or "")
+            self._store.repository.delete_ref(_TAGS + name, expected=oid)
         except GitFailed:
             if self._store.repository.read_ref(_TAGS + name) is None:
-                raise CheckpointNotFound(f"the checkpoint '{name}' was deleted by somebody else", hint="") from None
+                raise _deleted(name) from None
             raise
         return found
 
@@ -200,6 +221,9 @@ class Checkpoints:
                 )
             return self._plan_restore(view, target, folder, expected_head)
 
+        if self._store.config.durability == "durable":
+            # Nothing but the tag may reach the checkpoint's blobs, and whoever made it may have synced nothing.
+            self._store.repository.sync_everything()
         subject = f"restore {name}" + (f" below {folder}/" if folder else "")
         return self._store.context.write(
             Request(
@@ -245,3 +269,9 @@ class Checkpoints:
         oid = self._store.repository.read_ref(_TAGS + name)
         tag = self._store.repository.read_tag(oid) if oid is not None else None
         return tag.trailers.get(messages.ID, (None,))[0] if tag is not None else None
+
+
+def _deleted(name: str) -> CheckpointNotFound:
+    return CheckpointNotFound(
+        f"the checkpoint '{name}' was deleted by somebody else", hint="`gitctx checkpoint list` shows those there are"
+    )

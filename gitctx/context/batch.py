@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitctx.format.documents import to_bytes
-from gitctx.format.keys import check_key
+from gitctx.format.keys import check_key, check_prefix
 from gitctx.store.edits import Append, Edit, Move, Put, Remove
 from gitctx.values import Json, Written
 
@@ -29,4 +29,12 @@ class Batch:
 
     def move(self, source: str, target: str, *, overwrite: bool = False) -> None:
         """See `Context.move`."""
-        self.edits.append(Move(check_key(source), check_key(target), overwrite))
+        self.edits.append(checked_move(source, target, overwrite))
+
+
+def checked_move(source: str, target: str, overwrite: bool) -> Move:
+    """The move of an entry; of a folder, if `source` ends in a slash. Raises InvalidKey."""
+    if source.endswith("/"):
+        check_key(source.removesuffix("/"))
+        return Move(source, check_prefix(target, reserved=False), overwrite)
+    return Move(check_key(source), check_key(target), overwrite)

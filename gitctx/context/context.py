@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from gitctx.context.batch import Batch
+from gitctx.context.batch import Batch, checked_move
 from gitctx.context.reading import Reading
 from gitctx.errors import InvalidInput, InvalidRevision
 from gitctx.format.documents import new_ulid, to_bytes
@@ -24,7 +24,6 @@ from gitctx.store import View
 from gitctx.store.edits import (
     Append,
     Edit,
-    Move,
     Put,
     Remove,
     StrategyChoice,
@@ -175,12 +174,7 @@ class Context(Reading):
         """Move an entry; a folder, if `source` ends in a slash. Raises EntryNotFound, AlreadyExists (unless
         `overwrite`).
         """
-        check_key(source.rstrip("/"))
-        if source.endswith("/"):
-            target = check_prefix(target, reserved=False)
-        else:
-            check_key(target)
-        edit = Move(source, target, overwrite)
+        edit = checked_move(source, target, overwrite)
         return self._write("move", f"move {source} to {target}", [edit], message, id, claim)
 
     @contextmanager

@@ -81,10 +81,12 @@ def key_fault(key: str, *, reserved: bool = False) -> str | None:
 
 
 _HINTS = (
-    ("NFC", "normalise it first: unicodedata.normalize('NFC', key)"),
+    ("Unicode form NFC", "normalise it first: unicodedata.normalize('NFC', key)"),
     ("gitctx's own", "settings are edited with `gitctx config`, claims made with `gitctx claim`"),
-    ("slash", "write it like plan/auth.md"),
-    ("bytes", "use a shorter key; long titles belong into the value"),
+    ("a slash", "write it like plan/auth.md"),
+    ("slash isn't allowed", "write it like plan/auth.md"),
+    (f"{MAX_KEY_BYTES} are allowed", "use a shorter key; long titles belong into the value"),
+    (f"{MAX_SEGMENT_BYTES} bytes", "use a shorter key; long titles belong into the value"),
 )
 
 
@@ -94,7 +96,8 @@ def check_key(key: str, *, reserved: bool = False) -> str:
     if fault is None:
         return key
     hint = next(
-        (text for word, text in _HINTS if word in fault), "use printable names joined by slashes, like plan/auth.md"
+        (text for ending, text in _HINTS if fault.endswith(ending)),
+        "use printable names joined by slashes, like plan/auth.md",
     )
     raise InvalidKey(f"the key {_shown(key)} is refused: {fault}", hint=hint, details={"key": _safe(key)})
 
@@ -104,7 +107,7 @@ def check_prefix(prefix: str, *, reserved: bool = True) -> str:
     if prefix in ("", "/"):
         return ""
     bare = prefix.removesuffix("/")
-    if bare != RESERVED:
+    if bare != RESERVED or not reserved:
         check_key(bare, reserved=reserved)
     return bare + "/"
 

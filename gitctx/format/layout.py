@@ -61,12 +61,17 @@ class Shape(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a name in a folder stands for: an entry, a folder, something foreign, or nothing."""
+    """What a name in a folder stands for: an entry, a folder, something foreign, or nothing.
+
+    `path` is where git finds it; `places` tells of each tree of a found folder (else of the one node) in which of the
+    trees of the searched folder it lies, and its path there.
+    """
 
     entry: Node | None = None
     folder: Folder = ()
     foreign: Node | None = None
     path: tuple[str, ...] = ()
+    places: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
 NOTHING = Found()
@@ -84,6 +89,11 @@ def _is_bucket(name: str, node: Node) -> bool:
     return len(name) == 3 and name[0] == "~" and node.mode == TREE and name[1] in _HEX and name[2] in _HEX
 
 
+def _subtree(tree: Tree, name: str) -> Node | None:
+    node = tree.get(name)
+    return node if node is not None and node.is_tree else None
+
+
 def shape_of(tree: Tree) -> Shape:
     """Sort the names of a tree into sub-trees of the split, children and foreign names."""
     if tree.shape is None:
@@ -91,7 +101,9 @@ def shape_of(tree: Tree) -> Shape:
         for name, node in tree.items():
             if _is_bucket(name, node):
                 buckets.append(name)
-            elif (node.is_tree or node.is_entry) and (name == ".gitctx" or segment_fault(name) is None):
+            elif (node.is_tree and name == ".gitctx") or (
+                (node.is_tree or node.is_entry) and segment_fault(name) is None
+            ):
                 ours.append(name)
             else:
                 foreign.append(name)
@@ -103,45 +115,46 @@ def find_child(trees: TreeReader, folder: Folder, name: str) -> Found:
     """What `name` stands for in a folder. Costs one tree per level of the split."""
     digest = b""
     subtrees: list[str] = []
-    found_path: tuple[str, ...] = ()
-    for oid in folder:
+    places: list[tuple[int, tuple[str, ...]]] = []
+    foreign = NOTHING
+    for member, oid in enumerate(folder):
         tree, depth = trees.read_tree(oid), 0
         path: tuple[str, ...] = ()
         while True:
             node = tree.get(name)
             if node is not None and not _is_bucket(name, node):
+                here = (*path, name)
                 if node.is_tree:
                     subtrees.append(node.oid)
-                    found_path = found_path or (*path, name)
+                    places.append((member, here))
                 elif not subtrees:
                     if node.is_entry:
-                        return Found(entry=node, path=(*path, name))
-                    return Found(foreign=node, path=(*path, name))
+                        return Found(entry=node, path=here, places=((member, here),))
+                    foreign = foreign if foreign.foreign else Found(foreign=node, path=here, places=((member, here),))
             digest = digest or _digest(name)
-            bucket = _bucket(digest[depth])
-            inner = tree.get(bucket)
-            if inner is None or inner.mode != TREE:
+            inner = _subtree(tree, _bucket(digest[depth])) if depth < len(digest) else None
+            if inner is None:
                 break
-            path = (*path, bucket)
+            path = (*path, _bucket(digest[depth]))
             tree = trees.read_tree(inner.oid)
             depth += 1
-    return Found(folder=tuple(subtrees), path=found_path) if subtrees else NOTHING
+    return Found(folder=tuple(subtrees), path=places[0][1], places=tuple(places)) if subtrees else foreign
 
 
 def find(trees: TreeReader, root: str, key: str) -> Found:
     """What a key stands for below a root tree; its `path` is where plain git finds it."""
     folder: Folder = (root,)
-    path: tuple[str, ...] = ()
+    paths: tuple[tuple[str, ...], ...] = ((),)
     found = NOTHING
     segments = key.split("/")
     for position, segment in enumerate(segments):
         found = find_child(trees, folder, segment)
-        path += found.path
+        paths = tuple(paths[member] + path for member, path in found.places)
         if position < len(segments) - 1:
             if not found.folder:
                 return NOTHING
             folder = found.folder
-    return found._replace(path=path)
+    return found._replace(path=paths[0] if paths else ())
 
 
 def _leaves(
@@ -217,7 +230,7 @@ def _differing_trees(trees: TreeReader, old: Tree, new: Tree, prefix: bytes) -> 
     old_shape, new_shape = shape_of(old), shape_of(new)
     if old_shape.buckets and new_shape.buckets and not old_shape.ours and not new_shape.ours:
         for bucket in {*old_shape.buckets, *new_shape.buckets}:
-            left, right = old.get(bucket), new.get(bucket)
+            left, right = _subtree(old, bucket), _subtree(new, bucket)
             if left != right:
                 left_tree = trees.read_tree(left.oid) if left else Tree()
                 right_tree = trees.read_tree(right.oid) if right else Tree()
@@ -337,6 +350,8 @@ def _place(trees: Trees, tree: Tree, prefix: bytes, updates: Mapping[str, Node |
         groups.setdefault(_bucket(_digest(name)[depth]), {})[name] = node
     placed: dict[str, Node | None] = {}
     for bucket, group in groups.items():
+        if bucket in tree and not tree[bucket].is_tree:
+            raise _NotOurLayoutError
         inner = trees.read_tree(tree[bucket].oid) if bucket in tree else Tree()
         oid = _place(trees, inner, prefix + bytes.fromhex(bucket[1:]), group)
         placed[bucket] = Node(TREE, oid) if oid else None
@@ -413,17 +428,22 @@ def _collect_foreign(trees: TreeReader, tree: Tree, into: dict[str, Node]) -> No
 
 
 def _write(trees: Trees, ours: Mapping[str, Node], foreign: Mapping[str, Node], depth: int) -> str | None:
-    """Write children as one tree or as a split one; None if there are none."""
+    """Write children as one tree or as a split one; None if there are none.
+
+    A link of others that has a child's name keeps its place, and the child goes into a sub-tree however few there are.
+    A file of others that has the name of a sub-tree is moved into that.
+    """
     if not ours and not foreign:
         return None
-    if len(ours) <= FOLDER_LIMIT:
+    if len(ours) <= FOLDER_LIMIT and ours.keys().isdisjoint(foreign):
         return trees.write_tree(Tree({**ours, **foreign}))
     groups: dict[str, dict[str, Node]] = {}
     for name, node in ours.items():
         groups.setdefault(_bucket(_digest(name)[depth]), {})[name] = node
     split: dict[str, Node] = dict(foreign)
     for bucket, group in groups.items():
-        oid = _write(trees, group, {}, depth + 1)
+        displaced = {name: node for name, node in foreign.items() if name == bucket}
+        oid = _write(trees, group, displaced, depth + 1)
         assert oid is not None
         split[bucket] = Node(TREE, oid)
     return trees.write_tree(Tree(split))

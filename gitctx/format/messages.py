@@ -34,6 +34,8 @@ STORE = "Gitctx-Store"
 EPOCH = "Gitctx-Epoch"
 
 _TRAILER = re.compile(r"([A-Za-z0-9-]+): (.*)")
+# Git looks for trailers above such a line, after any comment character. Source: git, wt-status.c, wt_status_locate_end.
+_SCISSORS = re.compile(r"^(?=\S.*-{24} >8 -{24}$)", re.MULTILINE)
 
 
 class Identity(NamedTuple):
@@ -84,10 +86,12 @@ def host_identity(hostname: str, at: datetime) -> Identity:
 
 
 def build_message(subject: str, message: str, trailers: Sequence[tuple[str, str]]) -> str:
-    """Subject, message and trailers in one text. `message` may be empty."""
+    """Subject, message and trailers in one text. `message` may be empty; a scissors line in it is indented, because
+    git would look for trailers above it.
+    """
     parts = [subject]
     if message:
-        parts.append(message)
+        parts.append(_SCISSORS.sub(" ", message))
     parts.append("\n".join(f"{name}: {value}" for name, value in trailers))
     return "\n\n".join(parts) + "\n"
 
@@ -97,7 +101,7 @@ def split_message(text: str) -> tuple[str, str, dict[str, tuple[str, ...]]]:
     paragraphs = text.rstrip("\n").split("\n\n")
     trailers: dict[str, tuple[str, ...]] = {}
     if len(paragraphs) > 1:
-        matches = [_TRAILER.fullmatch(line) for line in paragraphs[-1].split("\n")]
+        matches = [_TRAILER.fullmatch(line) for line in paragraphs[-1].lstrip("\n").split("\n")]
         if all(matches):
             for match in matches:
                 assert match is not None

@@ -21,6 +21,7 @@ _TEXTS = (
 )
 _OPTIONAL_TEXTS = ("end_reason", "last_checkpoint", "recovered_by")
 _FIELDS = tuple(SessionRecord.__dataclass_fields__)
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 def session_path(id: str) -> str:
@@ -52,7 +53,7 @@ def decode_session(data: bytes) -> SessionRecord:
         if type(known["pid"]) is not int or known["started_at"] is None:
             raise ValueError("the pid isn't a number, or the start has no time")
         return SessionRecord(**known)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise CorruptStore(f"a session record can't be read: {error}", hint="see `gitctx verify`") from error
 
 
@@ -87,7 +88,7 @@ def decode_claim(name: str, data: bytes) -> Claim:
             claimed_at=_time(fields["claimed_at"]),
             expires_at=_time(fields["expires_at"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except _UNREADABLE as error:
         raise CorruptStore(
             f"the claim '{name}' can't be read: {error}", hint=f"`gitctx release {name} --force` removes it"
         ) from error

@@ -44,7 +44,7 @@ DEFAULTS = Settings()
 
 
 def _strategy(name: str, value: Any) -> str:
-    if value not in STRATEGIES:
+    if not isinstance(value, str) or value not in STRATEGIES:
         raise ConfigInvalid(
             f"strategies.{name!r} is {value!r}",
             hint=f"use one of {', '.join(sorted(STRATEGIES))}",
@@ -56,7 +56,7 @@ def _strategy(name: str, value: Any) -> str:
         raise ConfigInvalid(
             f"strategies.{name!r} is no key prefix: {error.message}", hint="use a prefix like plan/"
         ) from error
-    return str(value)
+    return value
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
@@ -130,12 +130,16 @@ def edit_settings(data: bytes, name: str, value: Any) -> bytes:
         value = check(name, value)
     try:
         document = tomlkit.parse(data.decode("utf-8"))
-    except (TOMLKitError, ValueError) as error:
+    except (TOMLKitError, ValueError, RecursionError) as error:
         raise ConfigInvalid(
             f".gitctx/settings.toml isn't TOML: {error}",
             hint="mend it with `gitctx config edit`, or start anew with `gitctx config reset`",
         ) from error
     table, _, rest = name.partition(".")
+    if table in document and not isinstance(document[table], Mapping):
+        raise ConfigInvalid(
+            f".gitctx/settings.toml: {table!r} isn't a table", hint="mend it with `gitctx config edit`, or remove it"
+        )
     if value is None:
         if rest not in document.get(table, {}):
             raise ConfigInvalid(f"the setting {name!r} isn't set", hint="`gitctx config list` shows what is")

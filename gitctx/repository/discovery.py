@@ -71,6 +71,11 @@ def find_store(start: Path) -> Path:
 
     A path that exists and isn't inside a project is taken for a store itself: opening it says what is wrong with it.
     """
+    with translated(start):
+        return _find_store(start)
+
+
+def _find_store(start: Path) -> Path:
     if not start.exists():
         raise StoreNotFound(
             f"there is no store at {start}", hint="`gitctx init` makes one", details={"path": str(start)}

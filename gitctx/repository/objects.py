@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -23,10 +23,12 @@ PACK_FROM = 24
 
 
 @contextmanager
-def written(objects_dir: Path, objects: Sequence[Object], *, durable: bool) -> Iterator[None]:
+def written(objects_dir: Path, objects: Sequence[Object], *, durable: bool) -> Iterator[Callable[[], None]]:
     """Put objects down for the time of the block, at the end of which something must reach them.
 
-    The pack is kept from repacking until the block ends. Raises OSError if one can't be written.
+    The pack is kept from repacking until the block ends. Loose files can't be kept: a geometric repack takes them into
+    a pack although nothing reaches them yet, and a full repack drops them from there. The block gets a function that
+    writes again what is gone. Raises OSError if one can't be written.
     """
     failpoints.hit("objects.before_write")
     keep: Path | None = None
@@ -35,8 +37,14 @@ def written(objects_dir: Path, objects: Sequence[Object], *, durable: bool) -> I
     else:
         _write_loose(objects_dir, objects, durable=durable)
     failpoints.hit("objects.after_write")
+
+    def write_again() -> None:
+        if keep is None:
+            gone = [item for item in objects if not os.path.exists(objects_dir / item.oid[:2] / item.oid[2:])]
+            _write_loose(objects_dir, gone, durable=durable)
+
     try:
-        yield
+        yield write_again
     finally:
         if keep is not None:
             _unlink(keep)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from gitctx import failpoints
 from gitctx.errors import BrokenHistory, InvalidName
+from gitctx.repository import descriptors
 
 NO_OBJECT = "0" * 40
 FOREIGN_LOCK_AGE_S = 10.0
@@ -131,7 +132,7 @@ class Refs:
         finally:
             if private is not None:
                 _unlink_quietly(private)
-            os.close(descriptor)
+            descriptors.close(descriptor)
 
     def _back_out(self, name: str, lock: Path, undo: int | None) -> None:
         if undo is not None:
@@ -151,10 +152,10 @@ class Refs:
         private = self.locks / f"{os.getpid()}-{secrets.token_hex(8)}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            descriptor = os.open(private, flags, 0o644)
+            descriptor = descriptors.hold(os.open(private, flags, 0o644))
         except FileNotFoundError:
             self.locks.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(private, flags, 0o644)
+            descriptor = descriptors.hold(os.open(private, flags, 0o644))
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             write_all(descriptor, new.encode("ascii") + b"\n")
@@ -167,20 +168,20 @@ class Refs:
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
-                os.close(descriptor)
+                descriptors.close(descriptor)
                 descriptor = -1
                 _unlink_quietly(private)
                 return self._lock_without_links(lock, new, durable=durable), None
         except BaseException:
             _unlink_quietly(private)
             if descriptor >= 0:
-                os.close(descriptor)
+                descriptors.close(descriptor)
             raise
         return descriptor, private
 
     def _lock_without_links(self, lock: Path, new: str, *, durable: bool) -> int:
         try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            descriptor = descriptors.hold(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
         except FileExistsError:
             raise RefLocked(lock) from None
         try:
@@ -189,7 +190,7 @@ class Refs:
                 os.fsync(descriptor)
         except BaseException:
             os.unlink(lock)
-            os.close(descriptor)
+            descriptors.close(descriptor)
             raise
         return descriptor
 

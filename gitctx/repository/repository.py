@@ -10,12 +10,12 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pygit2
 from pygit2.enums import SortMode
 
+from gitctx import failpoints
 from gitctx.errors import (
     AlreadyExists,
     BrokenHistory,
@@ -28,7 +28,7 @@ from gitctx.errors import (
 from gitctx.format.layout import Tree
 from gitctx.format.messages import Commit, Tag, decode_commit, decode_tag
 from gitctx.format.objects import Kind, Object, parse_tree
-from gitctx.repository.refs import LogLine, Refs
+from gitctx.repository.refs import LogLine, Refs, SwapUnsettled
 from gitctx.repository.translate import from_git, from_os, not_owned, translated
 
 TREE_CACHE_NODES = 60_000
@@ -269,11 +269,41 @@ class Repository:
         except ValueError:
             return None
 
-    def written(self, objects: Sequence[Object], *, durable: bool) -> AbstractContextManager[None]:
-        """Put objects down for the time of a `with` block, at the end of which a ref must reach them."""
+    def put_down(self, objects: Sequence[Object], *, durable: bool) -> None:
+        """Write objects that a ref reaches already. Raises OSError."""
         from gitctx.repository.objects import written
 
-        return written(self.objects_dir, objects, durable=durable)
+        with written(self.objects_dir, objects, durable=durable):
+            pass
+
+    def publish(
+        self,
+        objects: Sequence[Object],
+        ref: str,
+        new: str,
+        *,
+        expected: str | None,
+        who: str,
+        message: str,
+        at_s: int,
+        durable: bool,
+    ) -> None:
+        """Put objects down and move a ref to `new`, which needs them. Raises what `Refs.swap` raises.
+
+        What a repack took away meanwhile is written again: right before the swap, and once more after it, because from
+        then on every repack that begins finds it reached.
+        """
+        from gitctx.repository.objects import written
+
+        with written(self.objects_dir, objects, durable=durable) as write_again:
+            failpoints.hit("write.before_swap")
+            write_again()
+            self.refs.swap(ref, new, expected=expected, who=who, message=message, at_s=at_s, durable=durable)
+            failpoints.hit("write.after_swap")
+            try:
+                write_again()
+            except OSError as error:
+                raise SwapUnsettled(str(error)) from error
 
     def clear_stale_keeps(self, before_s: float) -> None:
         """Remove `.keep` files older than a time stamp that killed writers left; only for the holder of the writer
@@ -297,10 +327,10 @@ class Repository:
         except OSError as error:
             raise from_os(error, self.path) from error
 
-    def log_tail(self, name: str) -> list[LogLine]:
-        """The last lines of a ref's reflog, oldest first."""
+    def log_tail(self, name: str, max_bytes: int = 262144) -> list[LogLine]:
+        """The last lines of a ref's reflog, oldest first: as many as fit into so many bytes."""
         with translated(self.path):
-            return self.refs.log_tail(name)
+            return self.refs.log_tail(name, max_bytes)
 
     def ref_names(self, prefix: str) -> list[str]:
         """Names of the refs below a prefix, sorted."""

@@ -12,6 +12,7 @@ import secrets
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gitctx.values import EntryEtag, Etag
@@ -35,22 +36,22 @@ class Bases:
         """The caller has seen (or written) this etag at the key; None: it has seen that there is no entry."""
         if not self._learn:
             return
-        self._etags[key] = etag
-        self._etags.move_to_end(key)
-        if len(self._etags) > _KEPT:
-            self._etags.popitem(last=False)
+        self._keep(key, etag)
         if self._folder is not None:
             self._save(self._folder, key, etag)
 
     def remember_all(self, entries: Sequence[EntryEtag]) -> None:
         """Like `remember`, for what a write left. Of a large write nothing is shared: one file each would cost too
-        much.
+        much, so what was shared of these keys before is taken back.
         """
-        folder = self._folder
-        self._folder = folder if len(entries) <= _SHARED_AT_ONCE else None
-        for entry in entries:
-            self.remember(entry.key, entry.etag)
-        self._folder = folder
+        if len(entries) <= _SHARED_AT_ONCE:
+            for entry in entries:
+                self.remember(entry.key, entry.etag)
+        elif self._learn:
+            for entry in entries:
+                self._keep(entry.key, entry.etag)
+                if self._folder is not None:
+                    self._take_back(self._folder, entry.key)
 
     def known(self, keys: Iterable[str]) -> Mapping[str, Etag | None]:
         """What is known of these keys."""
@@ -58,9 +59,20 @@ class Bases:
         for key in keys:
             if self._folder is not None:
                 self._load(self._folder, key)
-            if key in self._etags:
+            with suppress(KeyError):
                 found[key] = self._etags[key]
         return found
+
+    def _keep(self, key: str, etag: Etag | None) -> None:
+        self._etags.pop(key, None)
+        self._etags[key] = etag
+        while len(self._etags) > _KEPT:
+            with suppress(KeyError):  # another thread was faster
+                self._etags.popitem(last=False)
+
+    def _take_back(self, folder: Path, key: str) -> None:
+        with suppress(OSError):
+            os.unlink(folder / _name(key))
 
     def _save(self, folder: Path, key: str, etag: Etag | None) -> None:
         path = folder / _name(key)

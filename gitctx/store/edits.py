@@ -13,7 +13,7 @@ from typing import Any
 from gitctx.config import DEFAULT_MAX_VALUE_BYTES
 from gitctx.errors import AlreadyExists, EntryNotFound, EntryTooLarge, GitctxError, MergeConflict, PreconditionFailed
 from gitctx.format.documents import to_canonical_json
-from gitctx.format.keys import RESERVED
+from gitctx.format.keys import RESERVED, check_key
 from gitctx.format.objects import blob_id
 from gitctx.format.settings import Settings
 from gitctx.format.strategies import Sides, Strategy, Unsettled, strategy_named
@@ -239,31 +239,40 @@ class _Planning:
         self._set(key, outcome.value)
 
     def _move(self, source: str, target: str, overwrite: bool) -> None:
+        pairs = [(source, target)]
         if source.endswith("/"):
-            keys = [key for key, _ in self._view.etags(source)]
-            if not keys:
+            pairs = [(key, check_key(target + key.removeprefix(source))) for key in self._keys_below(source)]
+            if not pairs:
                 raise EntryNotFound(f"there is nothing below '{source}'", hint="`gitctx ls` lists the keys")
-            pairs = [(key, target + key.removeprefix(source)) for key in keys]
-        else:
-            pairs = [(source, target)]
+        moved: list[tuple[str, Etag, bytes | None]] = []
         for old, new in pairs:
             etag = self._etag(old)
             if etag is None:
                 self._view.entry(old)
                 raise EntryNotFound(f"'{old}' was removed earlier in this batch", hint="move what is there")
-            if self._etag(new) is not None and not overwrite:
+            moved.append((new, etag, self._values.get(old)))
+        leaving = {old for old, _ in pairs} if source.endswith("/") else set()
+        for new, _, _ in moved:
+            if new not in leaving and self._etag(new) is not None and not overwrite:
                 raise AlreadyExists(
                     f"'{new}' holds an entry already",
                     hint="remove it first, or say --force",
                     details={"key": new},
                 )
-            value = self._values.get(old)
+        for old, _ in pairs:
             self._set(old, None)
+        for new, etag, value in moved:
             if value is not None:
                 self._set(new, value)
             else:
                 self._values.pop(new, None)
                 self._etags[new] = etag
+
+    def _keys_below(self, folder: str) -> list[str]:
+        """Keys below a folder as the edits so far leave it, sorted."""
+        keys = {key for key, _ in self._view.etags(folder)}
+        keys.update(key for key in (*self._values, *self._etags) if key.startswith(folder))
+        return sorted(key for key in keys if self._etag(key) is not None)
 
 
 def keys_of(edit: Edit) -> tuple[str, ...]:

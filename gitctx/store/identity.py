@@ -88,16 +88,16 @@ def _begin(building: Repository, branch: str, store_id: str, config: Config) -> 
     commit = make_object(
         "commit", messages.encode_commit(tree=tree.oid, parents=[], author=who, committer=who, message=text)
     )
-    with building.written([tree, commit], durable=False):
-        building.refs.swap(
-            f"refs/heads/{branch}",
-            commit.oid,
-            expected=None,
-            who=f"{who.name} <{who.email}>",
-            message="gitctx: init",
-            at_s=int(now.timestamp()),
-            durable=False,
-        )
+    building.publish(
+        [tree, commit],
+        f"refs/heads/{branch}",
+        commit.oid,
+        expected=None,
+        who=f"{who.name} <{who.email}>",
+        message="gitctx: init",
+        at_s=int(now.timestamp()),
+        durable=False,
+    )
 
 
 def identify(repository: Repository) -> Identity:
@@ -124,6 +124,8 @@ def identify(repository: Repository) -> Identity:
     commit = repository.read_commit(root)
     store_id, format = commit.trailer(messages.STORE), commit.trailer(messages.FORMAT_TRAILER)
     if store_id is None or format is None:
+        if _STORE in config:  # the branch was forced to an unrelated history; the next write brings ours back
+            return Identity(config[_STORE], _checked(config.get(_FORMAT, "1"), repository.path), 0)
         raise NotAStore(
             f"{repository.path} is a git repository, but its branch {CONTEXT} wasn't made by gitctx",
             hint="make a store with `gitctx init` at another path",

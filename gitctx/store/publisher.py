@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from contextlib import ExitStack
 
 from gitctx import failpoints
 from gitctx.config import Config
@@ -37,7 +36,7 @@ class Publisher:
         """
         head = self._branch.head()
         note = turn.note()
-        if head != note.published:
+        if head != note.published or rejoin.moved_by_others(self._repository, self._branch.ref, head):
             lost = rejoin.thrown_off(self._repository, self._branch.ref, head, note.published)
             if lost:
                 head = self._rejoin(head, lost, turn)
@@ -72,44 +71,31 @@ class Publisher:
         return Revision(commit.oid)
 
     def put_down(self, objects: Sequence[Object]) -> None:
-        """Write objects that the head needs already."""
+        """Write objects that the head needs already. Raises DiskFull, StoreReadOnly, StorageError."""
         if not objects:
             return
         try:
-            with self._repository.written(objects, durable=self._durable):
-                return
+            self._repository.put_down(objects, durable=self._durable)
         except OSError as error:
             raise from_os(error, self._repository.path) from error
 
     def publish(self, objects: Sequence[Object], new: Revision, head: Revision, what: str, id: str) -> None:
-        """Put the objects down, check that they are there, swap the ref. Raises RefMoved and RefLocked as outcomes."""
-        repository = self._repository
+        """Put the objects down and swap the ref. Raises RefMoved and RefLocked as outcomes."""
         now = self._config.clock()
         host = messages.host_identity(self.hostname, now)
         failpoints.hit("write.before_objects")
         try:
-            with ExitStack() as stack:
-                stack.enter_context(repository.written(objects, durable=self._durable))
-                failpoints.hit("write.before_swap")
-                missing = next((item.oid for item in objects if not repository.has(item.oid)), None)
-                if missing is not None:
-                    raise StorageError(
-                        f"the object {missing} vanished while it was being written",
-                        hint="is something pruning the store without grace? `git gc --prune=now` must not run on it",
-                    )
-                repository.refs.swap(
-                    self._branch.ref,
-                    new,
-                    expected=head,
-                    who=f"{host.name} <{host.email}>",
-                    message=f"gitctx: {what}"[:200],
-                    at_s=int(now.timestamp()),
-                    durable=self._durable,
-                )
-                failpoints.hit("write.after_swap")
+            self._repository.publish(
+                objects,
+                self._branch.ref,
+                new,
+                expected=head,
+                who=f"{host.name} <{host.email}>",
+                message=f"gitctx: {what}"[:200],
+                at_s=int(now.timestamp()),
+                durable=self._durable,
+            )
         except SwapUnsettled as error:
             raise OutcomeUnknown(f"the disk failed when the write was being published: {error}", id=id) from error
         except OSError as error:
-            if isinstance(error, StorageError):
-                raise
-            raise from_os(error, repository.path) from error
+            raise from_os(error, self._repository.path) from error

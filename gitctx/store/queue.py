@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitctx import failpoints
+from gitctx.repository import descriptors
 from gitctx.store import tickets
 from gitctx.store.tickets import Tickets
 
@@ -94,11 +95,11 @@ class WriterQueue:
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            return os.open(self._path, flags, 0o644)
+            return descriptors.hold(os.open(self._path, flags, 0o644))
         except FileNotFoundError:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                return os.open(self._path, flags, 0o644)
+                return descriptors.hold(os.open(self._path, flags, 0o644))
             except OSError:
                 return -1
         except OSError:
@@ -164,7 +165,7 @@ class _Wait:
         except OSError:
             pass
         finally:
-            os.close(self._descriptor)
+            descriptors.close(self._descriptor)
 
 
 class _TicketWait(_Wait):

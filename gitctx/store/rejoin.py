@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from gitctx.errors import InvalidKey
 from gitctx.format import layout
 from gitctx.repository import Repository
 from gitctx.repository.refs import NO_OBJECT
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from gitctx.format.layout import Trees
 
 _LINES = 200
+_LAST_LINE_BYTES = 2048
+
+
+def moved_by_others(repository: Repository, ref: str, head: str) -> bool:
+    """Whether it wasn't gitctx that moved the branch to its head: away and back, perhaps. A missing reflog tells
+    nothing, so it counts as if.
+    """
+    lines = repository.log_tail(ref, _LAST_LINE_BYTES)
+    return not lines or lines[-1].new != head or not lines[-1].message.startswith("gitctx: ")
 
 
 def thrown_off(repository: Repository, ref: str, head: str, published: str | None) -> list[str]:
@@ -25,10 +35,10 @@ def thrown_off(repository: Repository, ref: str, head: str, published: str | Non
     contain.
     """
     candidates: dict[str, None] = {}
-    if published is not None:
+    if published is not None and published != head:
         candidates[published] = None
     lines = repository.log_tail(ref)[-_LINES:]
-    start = next((index + 1 for index in range(len(lines) - 1, -1, -1) if lines[index].new == published), 0)
+    start = next((index + 1 for index, line in enumerate(lines) if line.new == published), 0)
     previous = head
     for line in reversed(lines[start:]):
         if line.old != NO_OBJECT and line.old != previous:
@@ -52,22 +62,30 @@ def join(repository: Repository, trees: Trees, head: str, lost: Sequence[str]) -
         base_id = repository.merge_base(head, other)
         base: layout.Folder = (repository.read_commit(base_id).tree,) if base_id else ()
         mine = {key: after for key, _, after in layout.compare(trees, base, (root,))}
-        back: dict[str, str | None] = {}
+        removed: dict[str, str | None] = {}
+        put: dict[str, str] = {}
         for key, _, after in layout.compare(trees, base, (theirs,)):
             if key not in mine:
-                if after is None or not _clashes(trees, root, key, after):
-                    back[key] = after
+                if after is None:
+                    removed[key] = None
                 else:
-                    superseded.append(after)
+                    put[key] = after
             elif after is not None and mine[key] != after:
                 superseded.append(after)
-        root = layout.apply(trees, root, back)
+        root, clashing = _put_back(trees, layout.apply(trees, root, removed), put)
+        superseded += clashing
     return root, superseded
 
 
-def _clashes(trees: Trees, root: str, key: str, etag: str) -> bool:
+def _put_back(trees: Trees, root: str, put: dict[str, str]) -> tuple[str, list[str]]:
+    """The root with these entries; and the etags of those whose place is taken (an entry where it needs a folder)."""
     try:
-        layout.apply(trees, root, {key: etag})
-    except ValueError:
-        return True
-    return False
+        return layout.apply(trees, root, put), []
+    except InvalidKey:
+        clashing = []
+    for key, etag in sorted(put.items()):
+        try:
+            root = layout.apply(trees, root, {key: etag})
+        except InvalidKey:
+            clashing.append(etag)
+    return root, clashing

@@ -80,18 +80,19 @@ class View:
         """How `other` differs from this content below a folder prefix, sorted by key."""
         before: layout.Folder = (self.tree,)
         after: layout.Folder = (other.tree,)
+        changes: list[tuple[str, str | None, str | None]] = []
         if before == after:
             return []
         if prefix:
             name = prefix.rstrip("/")
             mine, theirs = self.find(name), other.find(name)
-            if mine.entry or theirs.entry:
-                left = mine.entry.oid if mine.entry else None
-                right = theirs.entry.oid if theirs.entry else None
-                return [_change(name, left, right)] if left != right else []
+            left = mine.entry.oid if mine.entry else None
+            right = theirs.entry.oid if theirs.entry else None
+            if left != right:
+                changes.append((name, left, right))
             before, after, prefix = mine.folder, theirs.folder, name + "/"
-        found = layout.sort_changes(layout.compare(self._repository, before, after, prefix))
-        return [_change(key, left, right) for key, left, right in found]
+        changes += layout.compare(self._repository, before, after, prefix)
+        return [_change(key, left, right) for key, left, right in layout.sort_changes(changes)]
 
     def settings(self) -> Settings:
         """The store's settings at this revision."""
