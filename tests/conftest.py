@@ -7,11 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from gitctx.context import Context
 from gitctx.store import Store
 from gitctx.store.verify import verify
-from gitctx_testkit.git import LOCAL_VARIABLES, git
+from gitctx_testkit.git import LOCAL_VARIABLES, git, no_settings_for_libgit2
+
+# The same examples in every run; `make soak` looks for new ones.
+settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+settings.register_profile("soak", max_examples=2000, deadline=None, database=None, print_blob=True)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +31,7 @@ def _no_outside_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    no_settings_for_libgit2(home)
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,7 +27,7 @@ def opened(path: Path, actor: str, config: Config = UNHURRIED) -> Context:
     return Context(Store.open(path, config), actor=actor)
 
 
-def holder(path: Path) -> object:
+def holder(path: Path) -> Callable[[Talk], object]:
     """Takes its turn, says so, and writes when it is told to."""
 
     def run(talk: Talk) -> str:
@@ -40,7 +42,7 @@ def holder(path: Path) -> object:
     return run
 
 
-def waiter(path: Path, name: str, config: Config = UNHURRIED) -> object:
+def waiter(path: Path, name: str, config: Config = UNHURRIED) -> Callable[[Talk], object]:
     """Says when it has its ticket, and then how long its write took."""
 
     def run(talk: Talk) -> float:
@@ -55,33 +57,25 @@ def waiter(path: Path, name: str, config: Config = UNHURRIED) -> object:
 
 def test_writers_are_served_in_the_order_in_which_they_came(store: Store) -> None:
     names = [f"w{number:02}" for number in range(12)]
-    with children(holder(store.path), *(waiter(store.path, name) for name in names)) as running:  # type: ignore[arg-type]
-        pass
-    with children(holder(store.path)) as (first,):  # type: ignore[arg-type]
+    with ExitStack() as stack:
+        (first,) = stack.enter_context(children(holder(store.path)))
         assert first.talk.hear() == "holding"
         waiting = []
-        try:
-            for name in names:
-                context = children(waiter(store.path, name))  # type: ignore[arg-type]
-                (child,) = context.__enter__()
-                waiting.append((context, child))
-                assert child.talk.hear() == "waiting"
-            first.talk.say("go on")
-            first.result()
-            for _, child in waiting:
-                child.result()
-        finally:
-            for context, _ in waiting:
-                context.__exit__(None, None, None)
+        for name in names:
+            (child,) = stack.enter_context(children(waiter(store.path, name)))
+            assert child.talk.hear() == "waiting"
+            waiting.append(child)
+        first.talk.say("go on")
+        for child in (first, *waiting):
+            child.result()
     assert ids_in_history(store.path)[: len(names) + 1] == [*reversed(names), "holder"]
-    del running
 
 
 def test_a_holder_that_is_stopped_is_passed_over_and_loses_nothing_when_it_wakes(store: Store) -> None:
-    with children(holder(store.path)) as (first,):  # type: ignore[arg-type]
+    with children(holder(store.path)) as (first,):
         assert first.talk.hear() == "holding"
         first.stop()
-        with children(*(waiter(store.path, f"w{n}", BRISK) for n in range(5))) as running:  # type: ignore[arg-type]
+        with children(*(waiter(store.path, f"w{n}", BRISK) for n in range(5))) as running:
             for child in running:
                 assert child.talk.hear() == "waiting"
             delays = [child.result() for child in running]
@@ -94,7 +88,7 @@ def test_a_holder_that_is_stopped_is_passed_over_and_loses_nothing_when_it_wakes
 
 
 def test_one_who_is_stopped_costs_those_who_come_later_nothing_more(store: Store) -> None:
-    with children(holder(store.path)) as (first,):  # type: ignore[arg-type]
+    with children(holder(store.path)) as (first,):
         assert first.talk.hear() == "holding"
         first.stop()
         ctx = opened(store.path, "planner", BRISK)
@@ -107,10 +101,10 @@ def test_one_who_is_stopped_costs_those_who_come_later_nothing_more(store: Store
 
 
 def test_a_waiter_that_is_stopped_or_killed_blocks_nobody_behind_it(store: Store) -> None:
-    with children(holder(store.path)) as (first,):  # type: ignore[arg-type]
+    with children(holder(store.path)) as (first,):
         assert first.talk.hear() == "holding"
         functions = [waiter(store.path, f"w{number}", BRISK) for number in range(5)]
-        with children(*functions) as running:  # type: ignore[arg-type]
+        with children(*functions) as running:
             for child in running:
                 assert child.talk.hear() == "waiting"
             running[1].kill()
@@ -147,7 +141,7 @@ def test_a_writer_stopped_in_the_middle_of_its_write_delays_others_and_loses_not
         ctx = opened(store.path, "planner", BRISK)
         if failpoint == "swap.after_lock":
             stopped.talk.say("go on")
-            with children(waiter(store.path, "w0", BRISK)) as (child,):  # type: ignore[arg-type]
+            with children(waiter(store.path, "w0", BRISK)) as (child,):
                 assert child.talk.hear() == "waiting"
                 time.sleep(PATIENCE_S * 2)
                 stopped.resume()

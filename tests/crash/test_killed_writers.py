@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -104,7 +105,7 @@ def test_a_writer_killed_in_front_of_many_waiters_delays_none_of_them(store: Sto
     assert len(list(Context(store, actor="reader").list("waiter/"))) == 5
 
 
-def _hammer(path: Path, name: str) -> object:
+def _hammer(path: Path, name: str) -> Callable[[Talk], None]:
     def run(talk: Talk) -> None:
         ctx = Context(Store.open(path, RELAXED), actor=name)
         number = 0
@@ -128,7 +129,7 @@ def _kill_at_random(path: Path, kills: int, rng: random.Random) -> None:
     tried: list[str] = []
     for round_number in range(kills):
         names = [f"r{round_number}w{number}" for number in range(3)]
-        with children(*(_hammer(path, name) for name in names)) as running:  # type: ignore[arg-type]
+        with children(*(_hammer(path, name) for name in names)) as running:
             for child in running:
                 child.talk.hear()
             time.sleep(rng.uniform(0.0, 0.04))

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+
+import pygit2
+from pygit2.enums import ConfigLevel
 
 LOCAL_VARIABLES = tuple(
     subprocess.run(["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True).stdout.split()
@@ -23,12 +27,18 @@ def clean_environment(**more: str) -> dict[str, str]:
     return {**kept, **identity, **more}
 
 
-def git(folder: Path, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-    """Run git in a folder; its output without the last newline."""
+def git(
+    folder: Path,
+    *arguments: str,
+    stdin: str | None = None,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run git in a folder, with more in its environment if wanted; its output without the last newline."""
     done = subprocess.run(
         ["git", *arguments],
         cwd=folder,
-        env=clean_environment(),
+        env=clean_environment(**(environment or {})),
         input=stdin,
         capture_output=True,
         text=True,
@@ -38,3 +48,9 @@ def git(folder: Path, *arguments: str, stdin: str | None = None, check: bool = T
     if check and done.returncode != 0:
         raise AssertionError(f"git {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
     return done.stdout.rstrip("\n")
+
+
+def no_settings_for_libgit2(home: Path) -> None:
+    """Have libgit2, which looks at the environment only once, take its settings from an (empty) home."""
+    for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
+        pygit2.settings.search_path[level] = str(home)

@@ -113,7 +113,7 @@ def _picklable(error: BaseException) -> BaseException:
 
 
 @contextmanager
-def children(*functions: Callable[[Talk], T]) -> Iterator[list[Child[T]]]:
+def children(*functions: Callable[[Talk], Any]) -> Iterator[list[Child[Any]]]:
     """A process for each function; all are gone when the block ends."""
     running = [Child(function) for function in functions]
     try:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import pytest
 
+from gitctx_testkit.git import no_settings_for_libgit2
 from gitctx_testkit.processes import Talk, children
 
 T = TypeVar("T")
@@ -27,7 +28,8 @@ def as_nobody(function: Callable[[], T]) -> T:
         return function()
 
     with children(run) as (child,):
-        return child.result()
+        answer: T = child.result()
+    return answer
 
 
 def give_to_nobody(path: Path) -> None:
@@ -50,6 +52,7 @@ def let_through(path: Path) -> None:
 def git_trusts(monkeypatch: pytest.MonkeyPatch, home: Path, folder: Path) -> None:
     """Have git (and libgit2) open `folder` whoever owns it, by a setting in `home`."""
     home.mkdir(exist_ok=True)
-    (home / ".gitconfig").write_text(f"[safe]\n\tdirectory = {folder}\n\tdirectory = *\n")
+    (home / ".gitconfig").write_text(f"[safe]\n\tdirectory = {folder}\n")
     let_through(home / ".gitconfig")
     monkeypatch.setenv("HOME", str(home))
+    no_settings_for_libgit2(home)
