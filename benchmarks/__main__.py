@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.machine import facts
 from benchmarks.measure import Scale, Section
 from benchmarks.report import header, save, table
-from benchmarks.sections import SECTIONS
+from benchmarks.sections import NAMES, measure
 
 _PROJECT = Path(__file__).resolve().parent.parent
 RECORD = _PROJECT / "benchmarks" / "results"
@@ -25,7 +25,7 @@ def options() -> argparse.Namespace:
         description="Measure gitctx beside what one would pick instead. Set TMPDIR to measure another file system.",
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds: under a minute, rougher figures")
-    parser.add_argument("--only", action="append", choices=list(SECTIONS), metavar="NAME", help=", ".join(SECTIONS))
+    parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--out", type=Path, metavar="DIR", help="where JSON and plots go")
     return parser.parse_args()
 
@@ -38,11 +38,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gitctx-bench-") as temporary:
         machine = facts(Path(temporary))
         print(header(machine), flush=True)
-        for name in chosen.only or SECTIONS:
+        for name in chosen.only or NAMES:
             started = time.monotonic()
             folder = Path(temporary) / name  # emptied at the end: ext4 is slow to make files where many were deleted
             folder.mkdir()
-            section = SECTIONS[name](folder, scale)
+            section = measure(name, folder, scale)
             sections.append(section)
             print(f"\n{table(section)}\n  [{time.monotonic() - started:.0f} s]", flush=True)
     path = save(out, machine, scale, sections)

@@ -26,15 +26,13 @@ def draw(section: Section) -> str:
         f"<title>{escape(section.title)}</title>",
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
         f'<text x="16" y="24" font-size="15" font-weight="600">{escape(section.title)}</text>',
-        f'<text x="16" y="43">{escape(section.what)}</text>',
+        f'<text x="16" y="43">{escape(section.what)} ({escape(section.unit)})</text>',
     ]
     bottom = height - _BOTTOM
     for tick in axis.ticks():
         x = axis.place(tick)
         parts.append(f'<line x1="{x:.1f}" y1="{_TOP - 8}" x2="{x:.1f}" y2="{bottom}" stroke="{_FAINT}"/>')
         parts.append(f'<text x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">{_shown(tick)}</text>')
-    unit = escape(section.unit)
-    parts.append(f'<text x="{_LEFT + _WIDTH + 16}" y="{bottom + 16}">{unit}</text>')
     for number, row in enumerate(section.rows):
         parts += _line(row, axis, _TOP + _STEP * number + _STEP // 2)
     return "\n".join([*parts, "</svg>"]) + "\n"
@@ -61,12 +59,12 @@ class _Axis:
     @staticmethod
     def _chosen(least: float, most: float) -> list[float]:
         decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 2)
-        for factors in ((1,), (1, 3), (1, 2, 5)):
+        for factors in ((1, 2, 5), (1, 3), (1,)):
             marks = [factor * 10.0**decade for decade in decades for factor in factors]
             first = max(index for index, mark in enumerate(marks) if mark <= least)
             last = min(index for index, mark in enumerate(marks) if mark >= most)
             chosen = marks[first : max(last, first + 1) + 1]
-            if len(chosen) > 3:
+            if len(chosen) < 10:
                 break
         return chosen
 

@@ -39,16 +39,16 @@ def grow(store: Store, commits: int, *, keys: int, first: str) -> Revision:
             fresh += [blob, commit]
             head, tree = Revision(commit.oid), root
         objects = {item.oid: item for item in [*fresh, *(item for _, item in trees.fresh.values())]}
-        with repository.written(list(objects.values()), durable=False):
-            repository.refs.swap(
-                store.context.ref,
-                head,
-                expected=start,
-                who="gitctx <gitctx@localhost>",
-                message="gitctx: grow",
-                at_s=int(_STARTED_AT.timestamp()),
-                durable=False,
-            )
+        repository.publish(
+            list(objects.values()),
+            store.context.ref,
+            head,
+            expected=start,
+            who="gitctx <gitctx@localhost>",
+            message="gitctx: grow",
+            at_s=int(_STARTED_AT.timestamp()),
+            durable=False,
+        )
     return head
 
 

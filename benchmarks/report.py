@@ -1,4 +1,4 @@
-"""A run as a table to read, as JSON to compare with, and as plots."""
+"""A run as tables to read, as JSON to compare with, and as plots."""
 
 from __future__ import annotations
 
@@ -62,10 +62,12 @@ def _number(value: float) -> str:
 
 
 def save(folder: Path, facts: Facts, scale: Scale, sections: Sequence[Section]) -> Path:
-    """Write `latest.json` and a plot per section; the path of the first."""
+    """Write `latest.json`, `latest.txt` and a plot per section; the path of the first."""
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections:
         (folder / f"{section.name}.svg").write_text(draw(section), encoding="utf-8")
+    text = "\n\n".join([header(facts), *map(table, sections)])
+    (folder / "latest.txt").write_text(text + "\n", encoding="utf-8")
     document = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "scale": scale,

@@ -36,9 +36,9 @@ def test_layout_apply(benchmark: BenchmarkFixture, store: Store, size: int) -> N
     keys = list(entries(size, folders=1))
     trees = Draft(store.repository)
     root = layout.apply(trees, store.context.view().tree, dict.fromkeys(keys, oid))
-    with store.repository.written(trees.reachable(root, ""), durable=False):
-        numbers = count()
-        benchmark(lambda: layout.apply(Draft(store.repository), root, {keys[0]: fresh_object(next(numbers)).oid}))
+    store.repository.put_down(trees.reachable(root, ""), durable=False)
+    numbers = count()
+    benchmark(lambda: layout.apply(Draft(store.repository), root, {keys[0]: fresh_object(next(numbers)).oid}))
 
 
 @pytest.fixture
@@ -114,8 +114,7 @@ def test_put_objects_down(benchmark: BenchmarkFixture, store: Store, number: int
     numbers = count()
 
     def put() -> None:
-        with repository.written([fresh_object(next(numbers)) for _ in range(number)], durable=durable):
-            pass
+        repository.put_down([fresh_object(next(numbers)) for _ in range(number)], durable=durable)
 
     benchmark(put)
 

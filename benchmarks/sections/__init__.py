@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 
 from benchmarks.measure import Scale, Section
-from benchmarks.sections import contention, history, one_writer, reads, start_up, wide_folder
 
-SECTIONS: Mapping[str, Callable[[Path, Scale], Section]] = {
-    one_writer.NAME: one_writer.run,
-    contention.NAME: contention.run,
-    wide_folder.NAME: wide_folder.run,
-    reads.NAME: reads.run,
-    start_up.NAME: start_up.run,
-    history.NAME: history.run,
-}
-"""By name. Each gets an empty folder to work in."""
+NAMES = ("one-writer", "contention", "wide-folder", "reads", "start-up", "history")
+
+
+def measure(name: str, folder: Path, scale: Scale) -> Section:
+    """Measure one section, in an empty folder. It is imported only now: processes that one starts need no other."""
+    section: Section = import_module(f"benchmarks.sections.{name.replace('-', '_')}").run(folder, scale)
+    return section

@@ -28,7 +28,7 @@ class _Size(NamedTuple):
 
 _SIZES: Mapping[Scale, _Size] = {
     "full": _Size(rounds=5, commits=10_000),
-    "quick": _Size(rounds=1, commits=10_000),
+    "quick": _Size(rounds=1, commits=3_000),
     "tiny": _Size(rounds=1, commits=30),
 }
 
