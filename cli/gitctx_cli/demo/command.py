@@ -47,7 +47,7 @@ def demo(
     Examples:
       gitctx demo
       gitctx demo --project ~/src/other --files 1000
-      gitctx demo --keep /tmp/look.git
+      gitctx demo --keep look.git
     """
     from gitctx.repository.project import Project
     from gitctx_cli.demo.conductor import Conductor
