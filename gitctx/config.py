@@ -64,12 +64,14 @@ def utc_now() -> datetime:
 class Config:
     """Everything about a program's use of a store that isn't in the store.
 
-    `queue_patience_s` is how long a write waits for a writer in front that doesn't move: the queue only saves
-    lost races, so a stopped process in front of us must not stop us. `clock`, `monotonic`, `sleep` and `rng` are there
-    to be replaced in tests.
+    With `group_commit`, writes that wait at the same time are published together: each is a commit of its own, and all
+    share one compare-and-swap and one set of syncs. `queue_patience_s` is how long a write waits for a writer in front
+    that doesn't move: the queue only saves lost races, so a stopped process in front of us must not stop us. `clock`,
+    `monotonic`, `sleep` and `rng` are there to be replaced in tests.
     """
 
     durability: Durability = "durable"
+    group_commit: bool = True
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     queue_patience_s: float = 2.5
     git_timeout_s: float = 600.0

@@ -20,7 +20,7 @@ from gitctx.format.keys import (
     check_write_id,
 )
 from gitctx.format.settings import edit_settings
-from gitctx.store import View
+from gitctx.store import Store, View
 from gitctx.store.edits import (
     Append,
     Edit,
@@ -31,13 +31,16 @@ from gitctx.store.edits import (
     digest_of,
     keys_of,
     plan_edits,
+    weight_of,
 )
+from gitctx.store.parcel import is_portable, pack_plan, unpack_plan
 from gitctx.store.request import Planned, Request
 from gitctx.values import Etag, Json, Revision
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from gitctx.sessions import Machine
     from gitctx.values import Written
 
 Form = Literal["json", "text", "bytes"]
@@ -50,6 +53,19 @@ class Context(Reading):
     `changed` says whether anything happened. All of them take `message` (why), `id` (the idempotency key: the same id
     with the same change happens once) and `claim` (refused unless this session holds that claim). Safe in threads.
     """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        actor: str,
+        session: str | None = None,
+        machine: Machine | None = None,
+        share_bases: bool = False,
+        dry_run: bool = False,
+    ) -> None:
+        super().__init__(store, actor=actor, session=session, machine=machine, share_bases=share_bases, dry_run=dry_run)
+        self.store.context.make_plan = self._make_plan
 
     def __enter__(self) -> Context:
         return self
@@ -317,6 +333,7 @@ class Context(Reading):
                 view = self._view(base)
                 bases = {key: view.etag(key) for key in keys}
         known = bases
+        portable = claim is None and is_portable(edits, strategy)
 
         def plan(view: View) -> Planned:
             if self.session is not None:
@@ -335,10 +352,23 @@ class Context(Reading):
                 session=self.session,
                 id=id,
                 digest=digest_of(op, edits, **more),
+                parcel=(lambda: pack_plan(edits, known, strategy, expected_head)) if portable else None,
+                weight=weight_of(edits),
             )
         )
         self._bases.remember_all(written.entries)
         return written
+
+    def _make_plan(self, parcel: bytes, session: str | None) -> Callable[[View], Planned]:
+        """The plan of a write that another program asks for, by whatever actor and session of this store."""
+        edits, bases, strategy, expected_head = unpack_plan(parcel)
+
+        def plan(view: View) -> Planned:
+            if session is not None:
+                self.sessions.require_active(session)
+            return plan_edits(view, edits, bases=bases, strategy=strategy, expected_head=expected_head)
+
+        return plan
 
 
 def _decoded(key: str, data: bytes, form: Form) -> Any:

@@ -10,12 +10,13 @@ one name are read as one, and names that our rules refuse stay where they are an
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx.errors import InvalidKey
 from gitctx.format.keys import segment_fault
-from gitctx.format.objects import BLOB, TREE, Node
+from gitctx.format.objects import BLOB, TREE, Node, tree_row
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -43,13 +44,58 @@ split.
 
 
 class Tree(dict[str, Node]):
-    """A parsed tree, treated as immutable. `shape` remembers what was found out about it."""
+    """A parsed tree, treated as immutable. What was found out about it is remembered with it.
 
-    __slots__ = ("shape",)
+    `shape` sorts its names; `order` and `rows` are its entries as git sorts and writes them, so that a tree that
+    differs in one entry is made without looking at the others; `prefix` is the start of a digest that all its children
+    are known to have; `wide` says that it is known to be a split of more than 256 children.
+    """
+
+    __slots__ = ("order", "prefix", "rows", "shape", "wide")
 
     def __init__(self, entries: Mapping[str, Node] | None = None) -> None:
         super().__init__(entries or {})
         self.shape: Shape | None = None
+        self.order: list[bytes] | None = None
+        self.rows: list[bytes] = []
+        self.prefix = b""
+        self.wide = False
+
+    def data(self) -> bytes:
+        """The raw tree."""
+        if self.order is None:
+            pairs = sorted(tree_row(name, node) for name, node in self.items())
+            self.rows = [row for _, row in pairs]
+            self.order = [place for place, _ in pairs]
+        return b"".join(self.rows)
+
+    def updated(self, updates: Mapping[str, Node | None]) -> Tree:
+        """A copy with other nodes for some names (None: without it)."""
+        fresh = Tree(self)
+        if self.order is not None:
+            fresh.order, fresh.rows = self.order.copy(), self.rows.copy()
+        for name, node in updates.items():
+            before = fresh.pop(name, None) if node is None else fresh.get(name)
+            if node is not None:
+                fresh[name] = node
+            if fresh.order is not None:
+                _update_rows(fresh.order, fresh.rows, name, before, node)
+        return fresh
+
+
+def _update_rows(order: list[bytes], rows: list[bytes], name: str, before: Node | None, after: Node | None) -> None:
+    if before is not None and (after is None or before.is_tree != after.is_tree):
+        place = bisect_left(order, tree_row(name, before)[0])
+        del order[place], rows[place]
+        before = None
+    if after is not None:
+        key, row = tree_row(name, after)
+        place = bisect_left(order, key)
+        if before is not None:
+            rows[place] = row
+        else:
+            order.insert(place, key)
+            rows.insert(place, row)
 
 
 class Shape(NamedTuple):
@@ -331,9 +377,12 @@ def _place(trees: Trees, tree: Tree, prefix: bytes, updates: Mapping[str, Node |
     """The tree with updates, rewriting only the sub-trees concerned. Raises _NotOurLayoutError to ask for a rebuild."""
     shape = shape_of(tree)
     if not shape.buckets:
-        if prefix and any(not _digest(name).startswith(prefix) for name in shape.ours):
-            raise _NotOurLayoutError
+        if tree.prefix != prefix:
+            if any(not _digest(name).startswith(prefix) for name in shape.ours):
+                raise _NotOurLayoutError
+            tree.prefix = prefix
         fresh = _with(tree, updates)
+        fresh.prefix = prefix
         count = len(shape_of(fresh).ours)
         if count > FOLDER_LIMIT:
             if len(shape.ours) > FOLDER_LIMIT:
@@ -356,27 +405,23 @@ def _place(trees: Trees, tree: Tree, prefix: bytes, updates: Mapping[str, Node |
         oid = _place(trees, inner, prefix + bytes.fromhex(bucket[1:]), group)
         placed[bucket] = Node(TREE, oid) if oid else None
     fresh = _with(tree, placed, buckets=True)
-    if not _wider_than_limit(trees, fresh):
+    grows = tree.wide and None not in updates.values()
+    if not grows and not _wider_than_limit(trees, fresh):
         raise _NotOurLayoutError
+    fresh.wide = True
     return trees.write_tree(fresh)
 
 
 def _with(tree: Tree, updates: Mapping[str, Node | None], *, buckets: bool = False) -> Tree:
-    """A copy of the tree with updates to its children, or to its sub-trees; its shape follows without a new look at
-    all.
+    """A copy of the tree with updates to its children, or to its sub-trees; what is known of it follows without a new
+    look at all.
     """
-    fresh = Tree(tree)
-    for name, node in updates.items():
-        if node is None:
-            fresh.pop(name, None)
-        else:
-            fresh[name] = node
+    fresh = tree.updated(updates)
     shape = shape_of(tree)
-    before = shape.buckets if buckets else shape.ours
-    names = (
-        *(name for name in before if name in fresh),
-        *(name for name in updates if name in fresh and name not in tree),
-    )
+    names = shape.buckets if buckets else shape.ours
+    if any(node is None for node in updates.values()):
+        names = tuple(name for name in names if name in fresh)
+    names += tuple(name for name, node in updates.items() if node is not None and name not in tree)
     fresh.shape = shape._replace(buckets=names) if buckets else shape._replace(ours=names)
     return fresh
 
@@ -446,7 +491,9 @@ def _write(trees: Trees, ours: Mapping[str, Node], foreign: Mapping[str, Node], 
         oid = _write(trees, group, displaced, depth + 1)
         assert oid is not None
         split[bucket] = Node(TREE, oid)
-    return trees.write_tree(Tree(split))
+    tree = Tree(split)
+    tree.wide = len(ours) > FOLDER_LIMIT
+    return trees.write_tree(tree)
 
 
 def faults(trees: Trees, folder: Folder, prefix: str = "") -> Iterator[tuple[str, str, str]]:

@@ -73,14 +73,16 @@ def parse_tree(data: bytes) -> dict[str, Node]:
     return entries
 
 
+def tree_row(name: str, node: Node) -> tuple[bytes, bytes]:
+    """Where an entry stands in git's order (a sub-tree sorts as if its name ended in a slash), and its raw bytes."""
+    raw = name.encode("utf-8", "surrogateescape")
+    mode, oid = node
+    return raw + b"/" if mode == TREE else raw, b"%s %s\0%s" % (mode.encode(), raw, bytes.fromhex(oid))
+
+
 def serialise_tree(entries: Mapping[str, Node]) -> bytes:
-    """The raw tree, in git's order (a sub-tree sorts as if its name ended in a slash)."""
-    rows = []
-    for name, (mode, oid) in entries.items():
-        raw = name.encode("utf-8", "surrogateescape")
-        rows.append((raw + b"/" if mode == TREE else raw, b"%s %s\0%s" % (mode.encode(), raw, bytes.fromhex(oid))))
-    rows.sort()
-    return b"".join(row for _, row in rows)
+    """The raw tree."""
+    return b"".join(row for _, row in sorted(tree_row(name, node) for name, node in entries.items()))
 
 
 def loose_bytes(item: Object) -> bytes:

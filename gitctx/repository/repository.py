@@ -313,6 +313,9 @@ class Repository:
 
         clear_stale_keeps(self.objects_dir, before_s)
 
+    def compact_if_due(self) -> None:
+        """Nothing yet."""
+
     def sync_everything(self) -> None:
         """Wait until all that anybody wrote to the store's file system is on disk."""
         with translated(self.path):

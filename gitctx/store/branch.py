@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from gitctx.config import Config
+    from gitctx.store.parcel import PlanMaker
     from gitctx.store.queue import Turn
     from gitctx.store.request import Request
     from gitctx.store.writer import Writer
@@ -20,13 +21,17 @@ if TYPE_CHECKING:
 
 
 class Branch:
-    """A branch with its writer queue. Safe in threads and across processes."""
+    """A branch with its writer queue. Safe in threads and across processes.
+
+    `make_plan` makes the plans of requests that come from other programs; without it only this program's are made.
+    """
 
     def __init__(self, repository: Repository, name: str, config: Config) -> None:
         self.name = name
         self.ref = f"refs/heads/{name}"
         self._repository = repository
         self._config = config
+        self.make_plan: PlanMaker | None = None
         self._writer: Writer | None = None
         self._view: View | None = None
 

@@ -6,13 +6,13 @@ Several edits in one write are applied one after the other; each sees what the o
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gitctx.config import DEFAULT_MAX_VALUE_BYTES
 from gitctx.errors import AlreadyExists, EntryNotFound, EntryTooLarge, GitctxError, MergeConflict, PreconditionFailed
-from gitctx.format.documents import to_canonical_json
 from gitctx.format.keys import RESERVED, check_key
 from gitctx.format.objects import blob_id
 from gitctx.format.settings import Settings
@@ -282,6 +282,17 @@ def keys_of(edit: Edit) -> tuple[str, ...]:
     return (edit.key,)
 
 
+def weight_of(edits: Sequence[Edit]) -> int:
+    """How many bytes of values edits bring."""
+    weight = 0
+    for edit in edits:
+        if isinstance(edit, Put):
+            weight += len(edit.value)
+        elif isinstance(edit, Append):
+            weight += len(edit.line)
+    return weight
+
+
 def digest_of(op: str, edits: Sequence[Edit], **more: Any) -> str:
     """What tells two changes with one id apart: 16 hex digits over operation, keys, values and preconditions."""
     rows: list[list[Any]] = []
@@ -299,4 +310,5 @@ def digest_of(op: str, edits: Sequence[Edit], **more: Any) -> str:
                 rows.append(["append", key, blob_id(line)])
             case Update(key, _):
                 rows.append(["update", key])
-    return hashlib.sha256(to_canonical_json([op, rows, more])).hexdigest()[:16]
+    text = json.dumps([op, rows, more], ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]

@@ -41,6 +41,11 @@ class IdIndex:
             return next((revision for found, revision in self._walk(head, None) if found == id), None)
         return revision
 
+    def find_since(self, id: str, head: str, since: str) -> str | None:
+        """Like `find`, for an id that can't be older than the revision `since`: looks only at what came after it."""
+        known = since if self._repository.has(since) else None
+        return next((revision for found, revision in self._walk(head, known) if found == id), None)
+
     def _find_indexed(self, index: sqlite3.Connection, id: str, head: str) -> str | None:
         index.executescript("pragma journal_mode=wal; pragma synchronous=off;" + _SCHEMA)
         row = index.execute("select head from known").fetchone()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from collections.abc import Sequence
 
 from gitctx import failpoints
 from gitctx.config import Config
-from gitctx.errors import OutcomeUnknown, StorageError
+from gitctx.errors import StorageError
 from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.objects import Object, make_object
@@ -15,7 +15,9 @@ from gitctx.repository import Repository, SwapUnsettled
 from gitctx.repository.translate import from_os
 from gitctx.store import rejoin
 from gitctx.store.branch import Branch
+from gitctx.store.chain import Chain
 from gitctx.store.draft import Draft
+from gitctx.store.ids import IdIndex
 from gitctx.store.queue import Turn
 from gitctx.values import Revision
 
@@ -27,62 +29,78 @@ class Publisher:
         self._branch = branch
         self._repository = repository
         self._config = config
-        self._durable = config.durability == "durable"
-        self.hostname = socket.gethostname()
+        self._hostname = os.uname().nodename
 
     def settle_head(self, turn: Turn) -> Revision:
-        """The head to build on: what a forced move of the ref threw off is merged back, and it is on disk if it has
-        to be.
-        """
+        """The head to build on: what a forced move of the ref threw off is merged back."""
         head = self._branch.head()
-        note = turn.note()
-        if head != note.published or rejoin.moved_by_others(self._repository, self._branch.ref, head):
-            lost = rejoin.thrown_off(self._repository, self._branch.ref, head, note.published)
+        published = turn.note().published
+        if head != published or rejoin.moved_by_others(self._repository, self._branch.ref, head):
+            lost = rejoin.thrown_off(self._repository, self._branch.ref, head, published)
             if lost:
                 head = self._rejoin(head, lost, turn)
-        if self._durable and head != note.durable:
-            self._repository.sync_everything()
         return head
+
+    def chain(self, ids: IdIndex, head: Revision) -> Chain:
+        """A chain to build on a head."""
+        return Chain(self._branch, self._repository, self._config, ids, self._hostname, head)
+
+    def publish(self, turn: Turn, chain: Chain, what: str, *, durable: bool) -> None:
+        """Make a chain the head; durable: what it is built on, its objects, then the ref are on disk.
+
+        Raises RefMoved and RefLocked as outcomes, SwapUnsettled (perhaps it was made); DiskFull, StoreReadOnly and
+        StorageError (it wasn't).
+        """
+        if durable and chain.start != turn.note().durable:
+            self._repository.sync_everything()
+        objects = list(chain.objects.values())
+        if chain.commits:
+            what = what if chain.commits == 1 else f"{what} and {chain.commits - 1} more"
+            self._swap(objects, chain.head, chain.start, what, durable=durable)
+            chain.published()
+        elif objects:
+            self._put_down(objects, durable=durable)
+        turn.leave_note(chain.head, chain.head if durable else turn.note().durable)
 
     def _rejoin(self, head: Revision, lost: Sequence[str], turn: Turn) -> Revision:
         now = self._config.clock()
         trees = Draft(self._repository)
         root, superseded = rejoin.join(self._repository, trees, head, lost)
-        id = new_ulid(now, self._config.rng)
-        trailers = [(messages.OP, "rejoin"), (messages.ID, id)]
+        trailers = [(messages.OP, "rejoin"), (messages.ID, new_ulid(now, self._config.rng))]
         trailers += [(messages.SUPERSEDES, etag) for etag in superseded]
         text = messages.build_message(
             f"rejoin {len(lost)} heads" if len(lost) > 1 else "rejoin a head",
             "The branch was moved away from acknowledged writes; this commit brings them back.",
             trailers,
         )
-        host = messages.host_identity(self.hostname, now)
+        host = messages.host_identity(self._hostname, now)
         data = messages.encode_commit(tree=root, parents=[head, *lost], author=host, committer=host, message=text)
         commit = make_object("commit", data)
         known = self._repository.read_commit(head).tree
+        durable = self._config.durability == "durable"
         try:
-            self.publish([*trees.reachable(root, known), commit], Revision(commit.oid), head, "rejoin", id)
-        except OutcomeUnknown as error:
+            objects = [*trees.reachable(root, known), commit]
+            if durable and head != turn.note().durable:
+                self._repository.sync_everything()
+            self._swap(objects, Revision(commit.oid), head, "rejoin", durable=durable)
+        except SwapUnsettled as error:
             raise StorageError(
-                f"the disk failed while writes that were thrown off were brought back: {error.message}",
+                f"the disk failed while writes that were thrown off were brought back: {error}",
                 hint="the write that was asked for hasn't begun: mend the cause and repeat it",
             ) from error
-        turn.leave_note(commit.oid, commit.oid if self._durable else turn.note().durable)
+        turn.leave_note(commit.oid, commit.oid if durable else turn.note().durable)
         return Revision(commit.oid)
 
-    def put_down(self, objects: Sequence[Object]) -> None:
-        """Write objects that the head needs already. Raises DiskFull, StoreReadOnly, StorageError."""
-        if not objects:
-            return
+    def _put_down(self, objects: Sequence[Object], *, durable: bool) -> None:
+        """Write objects that the head needs already."""
         try:
-            self._repository.put_down(objects, durable=self._durable)
+            self._repository.put_down(objects, durable=durable)
         except OSError as error:
             raise from_os(error, self._repository.path) from error
 
-    def publish(self, objects: Sequence[Object], new: Revision, head: Revision, what: str, id: str) -> None:
-        """Put the objects down and swap the ref. Raises RefMoved and RefLocked as outcomes."""
+    def _swap(self, objects: Sequence[Object], new: Revision, head: Revision, what: str, *, durable: bool) -> None:
         now = self._config.clock()
-        host = messages.host_identity(self.hostname, now)
+        host = messages.host_identity(self._hostname, now)
         failpoints.hit("write.before_objects")
         try:
             self._repository.publish(
@@ -93,9 +111,7 @@ class Publisher:
                 who=f"{host.name} <{host.email}>",
                 message=f"gitctx: {what}"[:200],
                 at_s=int(now.timestamp()),
-                durable=self._durable,
+                durable=durable,
             )
-        except SwapUnsettled as error:
-            raise OutcomeUnknown(f"the disk failed when the write was being published: {error}", id=id) from error
         except OSError as error:
             raise from_os(error, self._repository.path) from error

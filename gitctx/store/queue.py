@@ -4,6 +4,9 @@ It only saves lost races: compare-and-swap decides as always. A writer waits as 
 is. Whoever is in front and doesn't move for the time of our patience (a stopped process) is passed over, by us and by
 all who come later; a queue that can't be used at all is done without.
 
+Who waits is woken by who leaves, and looks for itself now and then, the more often the nearer its turn is: so the death
+of the writer in front is noticed within milliseconds.
+
 Beside the tickets the file holds a note: the head that gitctx published last, and the head last known to be on disk.
 """
 
@@ -14,10 +17,11 @@ import os
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gitctx import failpoints
 from gitctx.repository import descriptors
@@ -27,8 +31,9 @@ from gitctx.store.tickets import Tickets
 _NOTE_AT = 16
 _NOTE_BYTES = 82
 _NOTE = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40})\n")
-_LOOK_EVERY_S = 0.1
-_POLL_EVERY_S = 0.003
+_LOOK_EVERY_S = 0.002
+_LONGEST_REST_S = 0.1
+_LOCK_LOOK_EVERY_S = 0.1
 
 
 class Note(NamedTuple):
@@ -38,17 +43,29 @@ class Note(NamedTuple):
     durable: str | None
 
 
+class Place(Protocol):
+    """What a writer does while it waits."""
+
+    def take(self, ticket: int) -> None:
+        """It has to wait, with this ticket."""
+
+    def rest(self, seconds: float) -> bool:
+        """Sleep so long, or until somebody rings; whether there is nothing left to wait for."""
+
+
 class Turn:
     """One place in the queue.
 
     `held`: it is our turn. `alone`: and nobody who drew a ticket before us is still there (passed over, but perhaps
-    about to wake up).
+    about to wake up). `waited`: somebody else was in front.
     """
 
-    def __init__(self, descriptor: int, *, held: bool, alone: bool) -> None:
+    def __init__(self, descriptor: int, *, held: bool, alone: bool, ticket: int = -1, waited: bool = False) -> None:
         self._descriptor = descriptor
+        self.ticket = ticket
         self.held = held
         self.alone = held and alone
+        self.waited = waited
 
     def note(self) -> Note:
         """What the last writer left. A note that is torn or can't be read counts as none."""
@@ -67,43 +84,93 @@ class Turn:
         except OSError:
             return
 
+    def others_wait(self) -> bool:
+        """Whether anybody may be waiting behind us."""
+        try:
+            return self.held and self.ticket >= 0 and Tickets(self._descriptor).drawn_since(self.ticket)
+        except OSError:
+            return False
+
+    def waits(self, ticket: int) -> bool:
+        """Whether the holder of another ticket is still there."""
+        try:
+            return self.ticket >= 0 and Tickets(self._descriptor).is_held(ticket)
+        except OSError:
+            return False
+
 
 class WriterQueue:
     """The queue at `path`, a file that is made when it is first needed."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path = str(path)
+        self._idle: list[tuple[int, int]] = []
+        weakref.finalize(self, _close_idle, self._idle)
 
     @contextmanager
-    def turn(self, patience_s: float) -> Iterator[Turn]:
+    def turn(self, patience_s: float, place: Place | None = None) -> Iterator[Turn]:
         """Wait for one's turn while the queue moves; one that stands still for `patience_s` is passed over.
 
-        The block runs in any case: without a turn if there is no queue to be had. Raises nothing of its own.
+        The block runs in any case: without a turn if there is no queue to be had, or if there is nothing left to wait
+        for at our `place`. Raises nothing of its own.
         """
         descriptor = self._open()
         if descriptor < 0:
             yield Turn(-1, held=False, alone=False)
             return
-        wait = _TicketWait(descriptor, patience_s) if tickets.AVAILABLE else _LockWait(descriptor, patience_s)
+        if not tickets.AVAILABLE:
+            wait = _LockWait(descriptor, patience_s)
+            try:
+                turn = wait.for_turn()
+                failpoints.hit("queue.after_acquire")
+                yield turn
+            finally:
+                wait.leave()
+            return
         try:
-            turn = wait.for_turn()
+            turn = _wait_with_ticket(descriptor, patience_s, place or _Asleep())
             failpoints.hit("queue.after_acquire")
             yield turn
         finally:
-            wait.leave()
+            self._close(descriptor)
 
     def _open(self) -> int:
+        """The file, opened; the one that was used last if it is still that file and nobody uses it."""
+        with suppress(OSError, IndexError):
+            descriptor, pid = self._idle.pop()
+            if pid == os.getpid():
+                if os.path.samestat(os.stat(self._path), os.fstat(descriptor)):
+                    return descriptor
+                descriptors.close(descriptor)
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
             return descriptors.hold(os.open(self._path, flags, 0o644))
         except FileNotFoundError:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                os.makedirs(os.path.dirname(self._path), exist_ok=True)
                 return descriptors.hold(os.open(self._path, flags, 0o644))
             except OSError:
                 return -1
         except OSError:
             return -1
+
+    def _close(self, descriptor: int) -> None:
+        """Give the place back, and keep the file for the next turn."""
+        try:
+            Tickets(descriptor).give_back()
+        except OSError:
+            descriptors.close(descriptor)
+            return
+        if self._idle:
+            descriptors.close(descriptor)
+        else:
+            self._idle.append((descriptor, os.getpid()))
+
+
+def _close_idle(idle: list[tuple[int, int]]) -> None:
+    for descriptor, pid in idle:
+        if pid == os.getpid():
+            descriptors.close(descriptor)
 
 
 def _read_note(descriptor: int) -> bytes:
@@ -113,8 +180,59 @@ def _read_note(descriptor: int) -> bytes:
         return b""
 
 
-class _Wait:
-    """The wait of one writer. A blocking lock has no time limit, so a thread of its own does the blocking."""
+class _Asleep:
+    """A place where nothing happens."""
+
+    def take(self, ticket: int) -> None:
+        return
+
+    def rest(self, seconds: float) -> bool:
+        time.sleep(min(seconds, _LOOK_EVERY_S))
+        return False
+
+
+def _wait_with_ticket(descriptor: int, patience_s: float, place: Place) -> Turn:
+    queue = Tickets(descriptor)
+    try:
+        number = queue.draw(time.monotonic() + patience_s)
+        if number is None:
+            return Turn(descriptor, held=False, alone=False)
+        failpoints.hit("queue.after_ticket")
+        start = queue.lowest()
+        waited = queue.first_of(start, number) is not None
+        if waited and not _queue_up(queue, start, number, patience_s, place):
+            return Turn(descriptor, held=False, alone=False, ticket=number, waited=True)
+        alone = queue.first_of(0, number) is None
+        return Turn(descriptor, held=True, alone=alone, ticket=number, waited=waited)
+    except OSError:
+        return Turn(descriptor, held=False, alone=False)
+
+
+def _queue_up(queue: Tickets, start: int, number: int, patience_s: float, place: Place) -> bool:
+    """Wait until nobody in front counts. Whoever is first in front and stays it for too long is passed over.
+
+    False if there is nothing left to wait for before that.
+    """
+    place.take(number)
+    first, since = -1, time.monotonic()
+    while True:
+        now = queue.first_of(max(start, queue.lowest()), number)
+        if now is None:
+            return True
+        if now != first:
+            first, since = now, time.monotonic()
+        elif time.monotonic() - since > patience_s:
+            queue.pass_over(now)
+            continue
+        if place.rest(min(_LOOK_EVERY_S * (number - now), _LONGEST_REST_S)):
+            return False
+
+
+class _LockWait:
+    """Where the platform has no such tickets: one lock on the file, in no promised order.
+
+    A blocking lock has no time limit, so a thread of its own does the blocking.
+    """
 
     def __init__(self, descriptor: int, patience_s: float) -> None:
         self._descriptor = descriptor
@@ -125,10 +243,21 @@ class _Wait:
         self._left = False
 
     def for_turn(self) -> Turn:
-        raise NotImplementedError
-
-    def _unlock(self) -> None:
-        raise NotImplementedError
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return Turn(self._descriptor, held=True, alone=True)
+        except BlockingIOError:
+            self._block(lambda: fcntl.flock(self._descriptor, fcntl.LOCK_EX))
+        except OSError:
+            return Turn(self._descriptor, held=False, alone=False)
+        seen, since = _read_note(self._descriptor), time.monotonic()
+        while not self._got.wait(_LOCK_LOOK_EVERY_S):
+            note = _read_note(self._descriptor)
+            if note != seen:
+                seen, since = note, time.monotonic()
+            elif time.monotonic() - since > self._patience_s:
+                return Turn(self._descriptor, held=False, alone=False)
+        return Turn(self._descriptor, held=True, alone=True, waited=True)
 
     def _block(self, lock: Callable[[], object]) -> None:
         """Begin to block; `_got` is set when the lock is ours."""
@@ -153,79 +282,11 @@ class _Wait:
             self._left = True
             if not self._blocked:
                 self._close()
-                return
-        try:
-            self._unlock()
-        except OSError:
-            return
 
     def _close(self) -> None:
         try:
-            self._unlock()
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         except OSError:
             pass
         finally:
             descriptors.close(self._descriptor)
-
-
-class _TicketWait(_Wait):
-    def __init__(self, descriptor: int, patience_s: float) -> None:
-        super().__init__(descriptor, patience_s)
-        self._tickets = Tickets(descriptor)
-
-    def for_turn(self) -> Turn:
-        try:
-            number = self._tickets.draw(time.monotonic() + self._patience_s)
-            if number is None:
-                return Turn(self._descriptor, held=False, alone=False)
-            failpoints.hit("queue.after_ticket")
-            start = self._tickets.lowest()
-            if not self._tickets.is_first(start, number):
-                self._queue_up(start, number)
-            alone = self._tickets.first_of(0, number) is None
-            return Turn(self._descriptor, held=True, alone=alone)
-        except OSError:
-            return Turn(self._descriptor, held=False, alone=False)
-
-    def _queue_up(self, start: int, number: int) -> None:
-        """Wait until nobody in front counts. Whoever is first in front and stays it for too long is passed over."""
-        self._block(lambda: self._tickets.wait_until_first(start, number))
-        first, since = -1, time.monotonic()
-        passed = False
-        while not self._got.wait(_POLL_EVERY_S if passed else _LOOK_EVERY_S):
-            counting = max(start, self._tickets.lowest())
-            passed = counting > start
-            now = self._tickets.first_of(counting, number)
-            if now is None:
-                return
-            if now != first:
-                first, since = now, time.monotonic()
-            elif time.monotonic() - since > self._patience_s:
-                self._tickets.pass_over(now)
-
-    def _unlock(self) -> None:
-        self._tickets.give_back()
-
-
-class _LockWait(_Wait):
-    """Where the platform has no such tickets: one lock on the file, in no promised order."""
-
-    def for_turn(self) -> Turn:
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return Turn(self._descriptor, held=True, alone=True)
-        except BlockingIOError:
-            self._block(lambda: fcntl.flock(self._descriptor, fcntl.LOCK_EX))
-        except OSError:
-            return Turn(self._descriptor, held=False, alone=False)
-        seen, since = _read_note(self._descriptor), time.monotonic()
-        while not self._got.wait(_LOOK_EVERY_S):
-            note = _read_note(self._descriptor)
-            if note != seen:
-                seen, since = note, time.monotonic()
-            elif time.monotonic() - since > self._patience_s:
-                return Turn(self._descriptor, held=False, alone=False)
-        return Turn(self._descriptor, held=True, alone=True)
-
-    def _unlock(self) -> None:
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)

@@ -31,7 +31,8 @@ class Request:
 
     `plan` is called with the head's content, anew after every lost race; it decides or raises (then nothing is
     written). `digest` tells two changes with one id apart. With `always`, a commit is made even if the content stays
-    the same.
+    the same. `parcel` gives the plan as bytes that another program can make it from (see `Branch.unpack`); None if it
+    can't be told in bytes. `weight` is about how many bytes of values it brings.
     """
 
     op: str
@@ -44,3 +45,5 @@ class Request:
     digest: str = ""
     trailers: tuple[tuple[str, str], ...] = ()
     always: bool = False
+    parcel: Callable[[], bytes] | None = None
+    weight: int = 0

@@ -64,14 +64,13 @@ class Tickets:
             first = end = max(start, position - _FIRST)
         return first
 
-    def is_first(self, start: int, number: int) -> bool:
-        """Whether no ticket from `start` and below `number` is held."""
-        return start >= number or self._lock(fcntl.F_RDLCK, _FIRST + start, number - start)
+    def drawn_since(self, number: int) -> bool:
+        """Whether anybody drew a ticket after this one."""
+        return self._number(0) != number + 1
 
-    def wait_until_first(self, start: int, number: int) -> None:
-        """Block until `is_first`. Has no time limit."""
-        request = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _FIRST + start, number - start, 0)
-        fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLKW, request)
+    def is_held(self, number: int) -> bool:
+        """Whether somebody else holds this ticket."""
+        return self.first_of(number, number + 1) is not None
 
     def give_back(self) -> None:
         """Let go of every byte, whoever else has the file open."""

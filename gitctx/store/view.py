@@ -9,20 +9,24 @@ from gitctx.errors import EntryNotFound
 from gitctx.format import layout
 from gitctx.format.keys import SETTINGS_KEY
 from gitctx.format.layout import Found
-from gitctx.repository import Repository
 from gitctx.values import Change, Entry, EntryInfo, Etag
 
 if TYPE_CHECKING:
     from gitctx.format.settings import Settings
+    from gitctx.repository import Repository
+    from gitctx.store.draft import Draft
     from gitctx.values import ChangeKind, Revision
 
 
 class View:
-    """What a branch holds at `revision`. Never changes, so it may be kept as long as one likes."""
+    """What a branch holds at `revision`. Never changes, so it may be kept as long as one likes.
+
+    Its objects may be of a draft: then it is what a write that isn't published yet would leave.
+    """
 
     __slots__ = ("_repository", "revision", "tree")
 
-    def __init__(self, repository: Repository, revision: Revision, tree: str) -> None:
+    def __init__(self, repository: Repository | Draft, revision: Revision, tree: str) -> None:
         self._repository = repository
         self.revision = revision
         self.tree = tree

@@ -1,26 +1,47 @@
-"""Writing: one request becomes one commit, tried again while races are lost. See docs/technical/architecture.md."""
+"""Writing: requests that wait together become a chain of commits, published by one compare-and-swap.
+
+In a program, one of the callers leads: it waits for the turn, makes the writes of all who wait by then, and hands the
+lead on. Between programs, who holds the turn also makes the writes that it finds in the mailboxes of those who wait.
+See docs/technical/architecture.md and docs/decisions/0006.
+"""
 
 from __future__ import annotations
 
+import os
+import struct
+import threading
 import time
-from contextlib import AbstractContextManager
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
 
 from gitctx.config import Config
-from gitctx.errors import IdReused, LockTimeout, RetriesExhausted
-from gitctx.format import layout, messages
+from gitctx.errors import GitctxError, LockTimeout, OutcomeUnknown, RetriesExhausted
 from gitctx.format.documents import new_ulid
-from gitctx.format.objects import Object, make_object
-from gitctx.repository import RefLocked, RefMoved, Repository
+from gitctx.repository import RefLocked, RefMoved, Repository, SwapUnsettled
+from gitctx.store import parcel
 from gitctx.store.branch import Branch
-from gitctx.store.draft import Draft
+from gitctx.store.chain import Chain
 from gitctx.store.ids import IdIndex
+from gitctx.store.mailboxes import AVAILABLE, Asked, Mailboxes, OwnMailbox
+from gitctx.store.pending import Pending
 from gitctx.store.publisher import Publisher
 from gitctx.store.queue import Turn, WriterQueue
-from gitctx.store.request import Planned, Request
-from gitctx.store.view import View
-from gitctx.values import EntryEtag, Etag, Revision, WriteId, Written
+from gitctx.store.request import Request
+from gitctx.values import Revision, Written
 
 _KEEP_AGE_S = 600.0
+_GROUP = 64
+"""At most so many writes are published together, ..."""
+_GROUP_BYTES = 8 * 1024 * 1024
+"""... and no more once their values come to this."""
+
+_writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
 class Writer:
@@ -32,158 +53,357 @@ class Writer:
         self.config = config
         self.publisher = Publisher(branch, repository, config)
         self.ids = IdIndex(repository, branch.name)
-        self._queue = WriterQueue(repository.path / "gitctx" / "queue" / branch.name)
+        place = repository.path / "gitctx" / "queue"
+        self._queue = WriterQueue(place / branch.name)
+        self._folder = str(place / f"{branch.name}.mail")
         self._swept = False
+        self._begin_anew()
+        _writers.add(self)
+
+    def _begin_anew(self) -> None:
+        """Nobody waits. Also in a forked child, whose parent's callers aren't its own."""
+        self._guard = threading.Lock()
+        self._waiting: deque[Pending] = deque()
+        self._led = False
+        self._mailbox: OwnMailbox | None = None
+        self._mailboxes = Mailboxes(self._folder)
 
     def write(self, request: Request) -> Written:
         """See `Branch.write`."""
-        with self.turn() as turn:
-            if turn.held and not self._swept:
-                self._swept = True
-                self.repository.refs.sweep()
-                self.repository.clear_stale_keeps(time.time() - _KEEP_AGE_S)
-            return _Attempt(self, request).run(turn)
+        pending = Pending(request, request.id or new_ulid(self.config.clock(), self.config.rng))
+        with self._guard:
+            leads = not self._led
+            self._led = True
+            if not leads:
+                pending.prepare()
+            self._waiting.append(pending)
+        if not leads:
+            self._wait(pending)
+        if not pending.settled:
+            try:
+                self._lead(pending)
+            finally:
+                self._hand_on()
+            self.repository.compact_if_due()
+        return pending.result()
 
-    def turn(self) -> AbstractContextManager[Turn]:
-        """A place in the writer queue."""
-        return self._queue.turn(self.config.queue_patience_s)
+    def _wait(self, pending: Pending) -> None:
+        try:
+            pending.wait()
+        except BaseException:
+            with self._guard:
+                if pending in self._waiting:
+                    self._waiting.remove(pending)
+            if pending.leads:
+                self._hand_on()
+            raise
+
+    def _hand_on(self) -> None:
+        """Let the next one lead, if anybody waits."""
+        with self._guard:
+            if self._waiting:
+                self._waiting[0].lead()
+            else:
+                self._led = False
+
+    def _lead(self, own: Pending) -> None:
+        place = _Place(self, own)
+        try:
+            with self._queue.turn(self.config.queue_patience_s, place) as turn:
+                place.leave()
+                if turn.held and not self._swept:
+                    self._swept = True
+                    self._sweep()
+                if not own.settled:
+                    self._make(turn, own)
+                self._ring_next(turn)
+        finally:
+            self._drop(own)
+
+    def _make(self, turn: Turn, own: Pending) -> None:
+        group = self._take(own)
+        try:
+            _Attempt(self, turn, group).run()
+        finally:
+            self._put_back([pending for pending in group if not pending.settled and pending is not own])
+
+    def _take(self, own: Pending) -> list[Pending]:
+        """Our own write, and those of others in this program that wait by now."""
+        group, weight = [own], own.request.weight
+        with self._guard:
+            self._waiting.remove(own)
+            while self.config.group_commit and self._waiting and len(group) < _GROUP and weight < _GROUP_BYTES:
+                group.append(self._waiting.popleft())
+                weight += group[-1].request.weight
+        return group
+
+    def _put_back(self, left: list[Pending]) -> None:
+        """Who led was interrupted: what it hadn't settled goes back to where it was, perhaps made."""
+        with self._guard:
+            self._waiting.extendleft(reversed(left))
+
+    def _drop(self, own: Pending) -> None:
+        with self._guard:
+            if own in self._waiting:
+                self._waiting.remove(own)
+
+    # -- other programs -----------------------------------------------------------------------------------------------
+
+    def shippable(self) -> list[Pending]:
+        """Those who wait in this program and whose writes another one could make."""
+        if not self.config.group_commit or self.branch.make_plan is None:
+            return []
+        with self._guard:
+            waiting = list(self._waiting)[:_GROUP]
+        return [pending for pending in waiting if pending.request.parcel is not None]
+
+    def settled_elsewhere(self, pending: Pending, written: Written) -> None:
+        """Another program made a write that waits here."""
+        with self._guard:
+            if pending in self._waiting:
+                self._waiting.remove(pending)
+        pending.settle(written)
+
+    def mailbox(self) -> OwnMailbox | None:
+        """Our own mailbox; None where there are none."""
+        if self._mailbox is None and AVAILABLE:
+            self._mailbox = OwnMailbox(self._folder)
+        return self._mailbox
+
+    def asked(self, turn: Turn) -> Iterator[tuple[Asked, list[Pending], bool]]:
+        """What those who wait in other programs want, and whether it has to be durable; each marked as begun."""
+        make_plan = self.branch.make_plan
+        if not self.config.group_commit or make_plan is None or not turn.others_wait():
+            return
+        for asked in self._mailboxes.asked(turn.ticket):
+            if not turn.waits(asked.ticket):
+                continue
+            try:
+                pendings, durable = parcel.unpack_requests(asked.body, make_plan)
+            except (ValueError, TypeError, KeyError, struct.error):
+                continue
+            if self._mailboxes.begin(asked):
+                yield asked, pendings, durable
+
+    def answer(self, asked: Asked, outcomes: Sequence[Written | None]) -> None:
+        """Tell who asked what became of its writes."""
+        self._mailboxes.answer(asked, parcel.pack_outcomes(outcomes))
+
+    def _ring_next(self, turn: Turn) -> None:
+        if turn.others_wait():
+            for asked in self._mailboxes.waiting(turn.ticket):
+                if self._mailboxes.ring(asked):
+                    return
+
+    def _sweep(self) -> None:
+        self.repository.refs.sweep()
+        self.repository.clear_stale_keeps(time.time() - _KEEP_AGE_S)
+        self._mailboxes.sweep()
+
+    @contextmanager
+    def turn(self) -> Iterator[Turn]:
+        """A place in the writer queue, for what only its holder may do."""
+        with self._queue.turn(self.config.queue_patience_s) as turn:
+            try:
+                yield turn
+            finally:
+                self._ring_next(turn)
+
+
+def _renew_writers() -> None:
+    for writer in list(_writers):
+        writer._mailboxes.close()
+        writer._begin_anew()
+
+
+os.register_at_fork(after_in_child=_renew_writers)
 
 
 class _Attempt:
-    """One write on its way through lost races and held locks."""
+    """The writes of a group on their way through lost races and held locks."""
 
-    def __init__(self, writer: Writer, request: Request) -> None:
-        self._branch = writer.branch
-        self._publisher = writer.publisher
-        self._ids = writer.ids
-        self._request = request
+    def __init__(self, writer: Writer, turn: Turn, group: Sequence[Pending]) -> None:
+        self._writer = writer
+        self._turn = turn
+        self._group = group
         self._config = writer.config
-        self._repository = writer.repository
+        self._publisher = writer.publisher
         self._deadline = self._config.monotonic() + self._config.retry.deadline_s
         self._delays = self._config.retry.delays(self._config.rng)
-        self._retries = 0
-        self._id = request.id or new_ulid(self._config.clock(), self._config.rng)
+        self._lost = 0
+        self._each_alone = False
 
-    def run(self, turn: Turn) -> Written:
-        while True:
+    def run(self) -> None:
+        """Settle all of them."""
+        while left := [pending for pending in self._group if not pending.settled]:
             try:
-                return self._once(turn)
+                self._once(left[:1] if self._each_alone else left)
             except RefMoved:
-                self._retries += 1
-                self._pause(
-                    RetriesExhausted(
-                        f"the branch {self._branch.name} moved {self._retries} times while this was being written",
-                        hint="nothing was written; try again, or pass a more patient retry policy",
-                        details={"retries": self._retries},
-                    )
-                )
+                self._lost += 1
+                for pending in left:
+                    pending.retries += 1
+                self._pause(left, self._retries_exhausted)
             except RefLocked as outcome:
-                if not self._repository.refs.clear_stale_lock(outcome.lock, alone=turn.alone):
-                    self._pause(
-                        LockTimeout(
-                            f"{outcome.lock} was held by another program until the deadline",
-                            hint="nothing was written; try again (a lock that a killed git left is cleared after 10 s)",
-                            details={"lock": str(outcome.lock)},
-                        )
-                    )
+                if not self._writer.repository.refs.clear_stale_lock(outcome.lock, alone=self._turn.alone):
+                    self._pause(left, partial(_lock_timeout, outcome.lock))
 
-    def _pause(self, when_spent: Exception) -> None:
+    def _retries_exhausted(self) -> GitctxError:
+        return RetriesExhausted(
+            f"the branch {self._writer.branch.name} moved {self._lost} times while this was being written",
+            hint="nothing was written; try again, or pass a more patient retry policy",
+            details={"retries": self._lost},
+        )
+
+    def _pause(self, left: Sequence[Pending], when_spent: Callable[[], GitctxError]) -> None:
         delay = next(self._delays, None)
-        if delay is None or self._config.monotonic() + delay > self._deadline:
-            raise when_spent
-        self._config.sleep(delay)
+        if delay is not None and self._config.monotonic() + delay <= self._deadline:
+            self._config.sleep(delay)
+            return
+        for pending in left:
+            self._fail(pending, when_spent())
 
-    def _once(self, turn: Turn) -> Written:
-        branch, request = self._branch, self._request
-        head = self._publisher.settle_head(turn)
-        if request.id is not None:
-            earlier = self._earlier(head)
-            if earlier is not None:
-                return earlier
-        view = branch.view(head)
-        planned = request.plan(view)
-        trees = Draft(self._repository)
-        blobs = {key: make_object("blob", data) for key, data in planned.changes.items() if data is not None}
-        etags: dict[str, str | None] = {key: None for key, data in planned.changes.items() if data is None}
-        etags.update({key: item.oid for key, item in blobs.items()})
-        etags.update(planned.etags)
-        root = layout.apply(trees, view.tree, etags)
-        entries = tuple(
-            EntryEtag(key, _etag(etags[key]) if key in etags else view.etag(key))
-            for key in planned.entries or sorted(etags)
-        )
-        new_blobs = {item.oid: item for key, item in blobs.items() if self._is_needed(item, view.etag(key))}
-        if root == view.tree and not request.always:
-            self._publisher.put_down(list(new_blobs.values()))
-            self._make_durable(turn, head)
-            return Written(head, head, WriteId(self._id), False, self._retries, (), entries)
-        commit = self._commit(root, head, planned)
-        objects = [*new_blobs.values(), *trees.reachable(root, view.tree), commit]
-        revision = Revision(commit.oid)
-        self._publisher.publish(objects, revision, head, request.subject, self._id)
-        for oid, (tree, _) in trees.fresh.items():
-            self._repository.remember_tree(oid, tree)
-        branch.remember(View(self._repository, revision, root))
-        durable = self._config.durability == "durable"
-        turn.leave_note(revision, revision if durable else turn.note().durable)
-        return Written(revision, revision, WriteId(self._id), True, self._retries, planned.superseded, entries)
+    def _once(self, group: Sequence[Pending]) -> None:
+        """Build on the head as it is now, and publish."""
+        head = self._publisher.settle_head(self._turn)
+        chain = self._publisher.chain(self._writer.ids, head)
+        own = [(pending, _tried(chain, pending)) for pending in group if not chain.has_id(pending.id)]
+        served = [] if self._each_alone else self._serve(chain, len(group))
+        durable = self._config.durability == "durable" or any(item.durable for item in served)
+        try:
+            self._publisher.publish(self._turn, chain, group[0].request.subject, durable=durable)
+        except SwapUnsettled as error:
+            for pending, outcome in own:
+                unknown = OutcomeUnknown(f"the disk failed when the write was being published: {error}", id=pending.id)
+                pending.settle(unknown if isinstance(outcome, Written) else outcome)
+            return
+        except (RefMoved, RefLocked):
+            raise
+        except Exception as error:  # noqa: BLE001 (it is the caller's, who may be another thread)
+            if len(own) + len(served) > 1:
+                self._each_alone = True
+            else:
+                self._fail(group[0], error)
+            return
+        for pending, outcome in own:
+            pending.settle(_at(chain.head, outcome) if isinstance(outcome, Written) else outcome)
+        for asked, _, outcomes in served:
+            acknowledged = [_at(chain.head, outcome) if outcome is not None else None for outcome in outcomes]
+            self._writer.answer(asked, acknowledged)
 
-    def _is_needed(self, blob: Object, before: Etag | None) -> bool:
-        """Whether a blob has to be written: also when the entry has it already, but its object is torn."""
-        return blob.oid != before or not self._repository.reads(blob.oid)
+    def _serve(self, chain: Chain, count: int) -> list[_Served]:
+        """Add the writes that others wait for. What can't be done is left to them: they'll see why."""
+        served = []
+        for asked, pendings, durable in self._writer.asked(self._turn):
+            outcomes: list[Written | None] = []
+            for pending in pendings:
+                if asked.begun:
+                    pending.look_since = asked.head
+                outcome = None if chain.has_id(pending.id) else _tried(chain, pending)
+                outcomes.append(outcome if isinstance(outcome, Written) else None)
+            served.append(_Served(asked, durable, outcomes))
+            count += len(pendings)
+            if count >= _GROUP or chain.weight >= _GROUP_BYTES:
+                break
+        return served
 
-    def _make_durable(self, turn: Turn, head: Revision) -> None:
-        """Nothing to write, but what is acknowledged has to be on disk: `settle_head` saw to that, so it may be
-        noted.
-        """
-        if self._config.durability == "durable":
-            turn.leave_note(head, head)
-
-    def _commit(self, root: str, head: Revision, planned: Planned) -> Object:
-        request, now = self._request, self._config.clock()
-        trailers = [(messages.OP, request.op)]
-        if request.session is not None:
-            trailers.append((messages.SESSION, request.session))
-        trailers.append((messages.ID, self._id))
-        if request.digest:
-            trailers.append((messages.CHANGE, request.digest))
-        if self._retries:
-            trailers.append((messages.RETRIES, str(self._retries)))
-        trailers += [(messages.SUPERSEDES, etag) for etag in planned.superseded]
-        trailers += request.trailers
-        data = messages.encode_commit(
-            tree=root,
-            parents=[head],
-            author=messages.actor_identity(request.actor, now),
-            committer=messages.host_identity(self._publisher.hostname, now),
-            message=messages.build_message(request.subject, request.message, trailers),
-        )
-        return make_object("commit", data)
-
-    def _earlier(self, head: Revision) -> Written | None:
-        """What this id did before, if it is in the head's history. Raises IdReused if that was another change."""
-        assert self._request.id is not None
-        revision = self._ids.find(self._request.id, head)
-        if revision is None:
-            return None
-        commit = self._repository.read_commit(revision)
-        if (
-            commit.trailer(messages.CHANGE) != (self._request.digest or None)
-            or commit.trailer(messages.OP) != self._request.op
-        ):
-            raise IdReused(
-                f"the id {self._request.id} belongs to another write: {commit.subject} ({revision[:10]})",
-                hint="use a new id for a new change; repeat an id only to repeat the very same call",
-                details={"id": self._request.id, "revision": revision},
-            )
-        entries: tuple[EntryEtag, ...] = ()
-        if commit.parents:
-            changes = self._branch.view(commit.parents[0]).changes_to(self._branch.view(revision))
-            entries = tuple(EntryEtag(change.key, change.after) for change in changes)
-        superseded = tuple(Etag(etag) for etag in commit.trailers.get(messages.SUPERSEDES, ()))
-        retries = int(commit.trailer(messages.RETRIES) or 0)
-        return Written(Revision(revision), head, WriteId(self._id), True, retries, superseded, entries)
+    def _fail(self, pending: Pending, error: Exception) -> None:
+        """It can't be made. If another program had begun to make it, that is looked into first."""
+        if pending.look_since is not None:
+            revision = self._writer.ids.find_since(pending.id, self._writer.branch.head(), pending.look_since)
+            if revision is not None:
+                return
+            if not isinstance(error, RetriesExhausted):
+                error = OutcomeUnknown(
+                    f"another writer that stands still had begun to make this write, and {error}", id=pending.id
+                )
+        pending.settle(error)
 
 
-def _etag(oid: str | None) -> Etag | None:
-    return Etag(oid) if oid is not None else None
+class _Served(NamedTuple):
+    """What was asked for in one mailbox, and what became of it (None: its owner has to see to it)."""
+
+    asked: Asked
+    durable: bool
+    outcomes: list[Written | None]
+
+
+def _tried(chain: Chain, pending: Pending) -> Written | Exception:
+    try:
+        return chain.add(pending)
+    except Exception as error:  # noqa: BLE001 (it is the caller's, who may be another thread)
+        return error
+
+
+def _lock_timeout(lock: Path) -> LockTimeout:
+    return LockTimeout(
+        f"{lock} was held by another program until the deadline",
+        hint="nothing was written; try again (a lock that a killed git left is cleared after 10 s)",
+        details={"lock": str(lock)},
+    )
+
+
+def _at(head: Revision, written: Written) -> Written:
+    return written if written.head == head else replace(written, head=head)
+
+
+class _Place:
+    """Where the leader of a program waits: its mailbox, with the writes that others may make for it."""
+
+    def __init__(self, writer: Writer, own: Pending) -> None:
+        self._writer = writer
+        self._own = own
+        self._mailbox: OwnMailbox | None = None
+        self._sent: list[Pending] = []
+        self._head = ""
+        self._ticket = -1
+
+    def take(self, ticket: int) -> None:
+        self._mailbox = self._writer.mailbox()
+        if self._mailbox is None:
+            return
+        self._sent = self._writer.shippable()
+        self._head = self._writer.branch.head() if self._sent else "0" * 40
+        durable = self._writer.config.durability == "durable"
+        body = parcel.pack_requests(self._sent, durable=durable) if self._sent else b""
+        self._ticket = ticket
+        self._mailbox.ask(ticket, self._head, body)
+
+    def rest(self, seconds: float) -> bool:
+        if self._mailbox is None:
+            time.sleep(min(seconds, 0.002))
+            return False
+        if not self._mailbox.rest(seconds):
+            return False
+        self._open_answer(self._mailbox)
+        if not self._own.settled:
+            self._sent = []
+            self._mailbox.ask(self._ticket, self._head, b"")
+        return self._own.settled
+
+    def leave(self) -> None:
+        """Nothing is asked for any more. What somebody had begun may have been made."""
+        if self._mailbox is None:
+            return
+        begun = self._mailbox.withdraw()
+        if self._sent:
+            self._open_answer(self._mailbox)
+        if begun:
+            for pending in self._sent:
+                pending.look_since = self._head
+
+    def _open_answer(self, mailbox: OwnMailbox) -> None:
+        """Settle what was made for us."""
+        body = mailbox.answer()
+        if body is None:
+            return
+        try:
+            outcomes = parcel.unpack_outcomes(body)
+        except (ValueError, TypeError, KeyError, struct.error):
+            return
+        left = []
+        for pending, outcome in zip(self._sent, outcomes, strict=False):
+            if outcome is None:
+                left.append(pending)
+            else:
+                self._writer.settled_elsewhere(pending, outcome)
+        self._sent = left
