@@ -66,8 +66,9 @@ class Config:
 
     With `group_commit`, writes that wait at the same time are published together: each is a commit of its own, and all
     share one compare-and-swap and one set of syncs. `queue_patience_s` is how long a write waits for a writer in front
-    that doesn't move: the queue only saves lost races, so a stopped process in front of us must not stop us. `clock`,
-    `monotonic`, `sleep` and `rng` are there to be replaced in tests.
+    that doesn't move: the queue only saves lost races, so a stopped process in front of us must not stop us. With 0 it
+    waits for nobody, and nobody else makes its writes. `clock`, `monotonic`, `sleep` and `rng` are there to be replaced
+    in tests.
     """
 
     durability: Durability = "durable"

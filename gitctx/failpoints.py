@@ -25,6 +25,10 @@ NAMES = (
     "write.after_swap",
     "queue.after_ticket",
     "queue.after_acquire",
+    "mail.after_ask",
+    "serve.after_begin",
+    "serve.before_answer",
+    "serve.after_answer",
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from gitctx.errors import InvalidInput
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
 def to_canonical_json(value: Any) -> bytes:
@@ -74,4 +75,4 @@ def parse_time(text: str) -> datetime:
 def new_ulid(at: datetime, rng: random.Random) -> str:
     """A ULID: 48 bits of milliseconds, 80 random bits, in Crockford's base 32. Source: the ULID specification."""
     number = (int(at.timestamp() * 1000) << 80) | rng.getrandbits(80)
-    return "".join(_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)])

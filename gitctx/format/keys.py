@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 from gitctx.errors import InvalidKey, InvalidName
 
@@ -80,6 +81,11 @@ def key_fault(key: str, *, reserved: bool = False) -> str | None:
     return None
 
 
+@lru_cache(maxsize=2048)
+def _known_fault(key: str, reserved: bool) -> str | None:
+    return key_fault(key, reserved=reserved)
+
+
 _HINTS = (
     ("Unicode form NFC", "normalise it first: unicodedata.normalize('NFC', key)"),
     ("gitctx's own", "settings are edited with `gitctx config`, claims made with `gitctx claim`"),
@@ -92,7 +98,7 @@ _HINTS = (
 
 def check_key(key: str, *, reserved: bool = False) -> str:
     """The key itself, if it may be used. Raises InvalidKey with what is wrong and what to do."""
-    fault = key_fault(key, reserved=reserved)
+    fault = _known_fault(key, reserved) if type(key) is str else key_fault(key, reserved=reserved)
     if fault is None:
         return key
     hint = next(

@@ -48,10 +48,11 @@ class Tree(dict[str, Node]):
 
     `shape` sorts its names; `order` and `rows` are its entries as git sorts and writes them, so that a tree that
     differs in one entry is made without looking at the others; `prefix` is the start of a digest that all its children
-    are known to have; `wide` says that it is known to be a split of more than 256 children.
+    are known to have; `split` says whether it has sub-trees of a split (None: not looked yet), `wide` that it is known
+    to be one of more than 256 children.
     """
 
-    __slots__ = ("order", "prefix", "rows", "shape", "wide")
+    __slots__ = ("order", "prefix", "rows", "shape", "split", "wide")
 
     def __init__(self, entries: Mapping[str, Node] | None = None) -> None:
         super().__init__(entries or {})
@@ -59,6 +60,7 @@ class Tree(dict[str, Node]):
         self.order: list[bytes] | None = None
         self.rows: list[bytes] = []
         self.prefix = b""
+        self.split: bool | None = None
         self.wide = False
 
     def data(self) -> bytes:
@@ -140,6 +142,13 @@ def _subtree(tree: Tree, name: str) -> Node | None:
     return node if node is not None and node.is_tree else None
 
 
+def is_split(tree: Tree) -> bool:
+    """Whether a tree has sub-trees of the split."""
+    if tree.split is None:
+        tree.split = any(name[0] == "~" and _is_bucket(name, tree[name]) for name in tree)
+    return tree.split
+
+
 def shape_of(tree: Tree) -> Shape:
     """Sort the names of a tree into sub-trees of the split, children and foreign names."""
     if tree.shape is None:
@@ -159,6 +168,8 @@ def shape_of(tree: Tree) -> Shape:
 
 def find_child(trees: TreeReader, folder: Folder, name: str) -> Found:
     """What `name` stands for in a folder. Costs one tree per level of the split."""
+    if len(folder) == 1 and not is_split(tree := trees.read_tree(folder[0])):
+        return _found_in(tree, name)
     digest = b""
     subtrees: list[str] = []
     places: list[tuple[int, tuple[str, ...]]] = []
@@ -185,6 +196,20 @@ def find_child(trees: TreeReader, folder: Folder, name: str) -> Found:
             tree = trees.read_tree(inner.oid)
             depth += 1
     return Found(folder=tuple(subtrees), path=places[0][1], places=tuple(places)) if subtrees else foreign
+
+
+def _found_in(tree: Tree, name: str) -> Found:
+    """What `name` stands for in the only tree of a folder that isn't split."""
+    node = tree.get(name)
+    if node is None:
+        return NOTHING
+    path = (name,)
+    places = ((0, path),)
+    if node.mode == TREE:
+        return Found(None, (node.oid,), None, path, places)
+    if node.is_entry:
+        return Found(node, (), None, path, places)
+    return Found(None, (), node, path, places)
 
 
 def find(trees: TreeReader, root: str, key: str) -> Found:
@@ -417,6 +442,7 @@ def _with(tree: Tree, updates: Mapping[str, Node | None], *, buckets: bool = Fal
     look at all.
     """
     fresh = tree.updated(updates)
+    fresh.split = buckets
     shape = shape_of(tree)
     names = shape.buckets if buckets else shape.ours
     if any(node is None for node in updates.values()):

@@ -91,7 +91,7 @@ def build_message(subject: str, message: str, trailers: Sequence[tuple[str, str]
     """
     parts = [subject]
     if message:
-        parts.append(_SCISSORS.sub(" ", message))
+        parts.append(_SCISSORS.sub(" ", message) if ">8" in message else message)
     parts.append("\n".join(f"{name}: {value}" for name, value in trailers))
     return "\n\n".join(parts) + "\n"
 

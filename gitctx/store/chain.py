@@ -71,7 +71,7 @@ class Chain:
             return Written(view.revision, view.revision, WriteId(pending.id), False, pending.retries, (), entries)
         commit = self._commit(pending, root, planned)
         self.objects.update(new_blobs)
-        self.objects.update((item.oid, item) for item in self._draft.reachable(root, view.tree))
+        self.objects.update((item.oid, item) for item in self._draft.take_reachable(root))
         self.objects[commit.oid] = commit
         for blob in new_blobs.values():
             self._draft.keep_blob(blob)

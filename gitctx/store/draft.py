@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gitctx.format.layout import Tree
-from gitctx.format.objects import TREE, Object, make_object
+from gitctx.format.objects import Object, make_object
 from gitctx.repository import Repository
 
 
@@ -13,6 +13,7 @@ class Draft:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
         self.fresh: dict[str, tuple[Tree, Object]] = {}
+        self._recent: dict[str, Object] = {}
         self._blobs: dict[str, bytes] = {}
 
     def read_tree(self, oid: str) -> Tree:
@@ -24,6 +25,7 @@ class Draft:
         """Keep a new tree; its id."""
         item = make_object("tree", tree.data())
         self.fresh[item.oid] = (tree, item)
+        self._recent[item.oid] = item
         return item.oid
 
     def read_blob(self, oid: str) -> bytes:
@@ -44,14 +46,13 @@ class Draft:
         """Whether a blob is new, or there and readable."""
         return oid in self._blobs or self._repository.reads(oid)
 
-    def reachable(self, root: str, known: str) -> list[Object]:
-        """The new trees that the root needs, without those that only an intermediate step made."""
-        needed: dict[str, Object] = {}
-        pending = [root]
+    def take_reachable(self, root: str) -> list[Object]:
+        """The trees written since the last call that the root needs; not those that only an intermediate step made."""
+        recent, self._recent = self._recent, {}
+        pending = [recent.pop(root)] if root in recent else []
+        needed = []
         while pending:
-            oid = pending.pop()
-            if oid not in needed and oid != known and oid in self.fresh:
-                tree, item = self.fresh[oid]
-                needed[oid] = item
-                pending.extend(oid for mode, oid in tree.values() if mode == TREE and oid in self.fresh)
-        return list(needed.values())
+            item = pending.pop()
+            needed.append(item)
+            pending += [recent.pop(oid) for oid in list(recent) if bytes.fromhex(oid) in item.data]
+        return needed

@@ -21,6 +21,8 @@ from gitctx.store.request import Planned
 from gitctx.store.view import View
 from gitctx.values import Etag
 
+_as_text = json.JSONEncoder(ensure_ascii=True, sort_keys=True, separators=(",", ":")).encode
+
 StrategyChoice = str | Strategy | None
 """A strategy by name, a function of one's own, or None for what the store's settings say."""
 Bases = Mapping[str, Etag | None]
@@ -210,12 +212,14 @@ class _Planning:
 
     def _settle(self, key: str, value: bytes | None, *, guarded: bool) -> None:
         """Set a value; where the entry changed since the caller's base, as the strategy says."""
-        theirs = self._view.etag(key)
-        ours = Etag(blob_id(value)) if value is not None else None
-        if guarded or key in self._values or key not in self._bases or self._bases[key] == theirs or ours == theirs:
+        if guarded or key in self._values or key not in self._bases:
             self._set(key, value)
             return
-        base = self._bases[key]
+        theirs, base = self._view.etag(key), self._bases[key]
+        ours = Etag(blob_id(value)) if value is not None and base != theirs else None
+        if base == theirs or ours == theirs:
+            self._set(key, value)
+            return
         if self._settings is None:
             self._settings = self._view.settings()
         chosen = self._strategy or self._settings.strategy_for(key)
@@ -310,5 +314,4 @@ def digest_of(op: str, edits: Sequence[Edit], **more: Any) -> str:
                 rows.append(["append", key, blob_id(line)])
             case Update(key, _):
                 rows.append(["update", key])
-    text = json.dumps([op, rows, more], ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()[:16]
+    return hashlib.sha256(_as_text([op, rows, more]).encode("ascii")).hexdigest()[:16]

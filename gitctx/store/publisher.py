@@ -76,10 +76,9 @@ class Publisher:
         host = messages.host_identity(self._hostname, now)
         data = messages.encode_commit(tree=root, parents=[head, *lost], author=host, committer=host, message=text)
         commit = make_object("commit", data)
-        known = self._repository.read_commit(head).tree
         durable = self._config.durability == "durable"
         try:
-            objects = [*trees.reachable(root, known), commit]
+            objects = [*trees.take_reachable(root), commit]
             if durable and head != turn.note().durable:
                 self._repository.sync_everything()
             self._swap(objects, Revision(commit.oid), head, "rejoin", durable=durable)

@@ -18,22 +18,41 @@ if TYPE_CHECKING:
     from gitctx.values import ChangeKind, Revision
 
 
+_KNOWN_KEYS = 4096
+_KNOWN_BYTES = 8 * 1024 * 1024
+_ENTRY_BYTES = 400
+_KNOWN_SETTINGS = 16
+
+_settings: dict[str, Settings] = {}
+"""Settings by the etag of their file: the same bytes say the same in every store."""
+
+
 class View:
     """What a branch holds at `revision`. Never changes, so it may be kept as long as one likes.
 
-    Its objects may be of a draft: then it is what a write that isn't published yet would leave.
+    Its objects may be of a draft: then it is what a write that isn't published yet would leave. What was looked up is
+    remembered, as far as `_KNOWN_KEYS` and `_KNOWN_BYTES` go.
     """
 
-    __slots__ = ("_repository", "revision", "tree")
+    __slots__ = ("_entries", "_found", "_repository", "_room", "revision", "tree")
 
     def __init__(self, repository: Repository | Draft, revision: Revision, tree: str) -> None:
         self._repository = repository
         self.revision = revision
         self.tree = tree
+        self._found: dict[str, Found] = {}
+        self._entries: dict[str, Entry] = {}
+        self._room = _KNOWN_BYTES
 
     def find(self, key: str) -> Found:
         """What a key stands for: an entry, a folder, something foreign or nothing. Any text may be asked for."""
-        return layout.find(self._repository, self.tree, key)
+        found = self._found.get(key)
+        if found is None:
+            found = layout.find(self._repository, self.tree, key)
+            if len(self._found) >= _KNOWN_KEYS:
+                self._found.clear()
+            self._found[key] = found
+        return found
 
     def etag(self, key: str) -> Etag | None:
         """The etag at a key; None if there is no entry."""
@@ -51,6 +70,9 @@ class View:
 
     def entry(self, key: str) -> Entry:
         """The entry at a key. Raises EntryNotFound."""
+        known = self._entries.get(key)
+        if known is not None:
+            return known
         found = self.find(key)
         if found.entry is None:
             hint = f"`gitctx ls {key}/` lists what is in that folder" if found.folder else "`gitctx ls` lists the keys"
@@ -59,7 +81,13 @@ class View:
                 f"'{key}' {what} at {self.revision[:10]}", hint=hint, details={"key": key, "revision": self.revision}
             )
         value = self._repository.read_blob(found.entry.oid)
-        return Entry(key, value, Etag(found.entry.oid), "/".join(found.path), self.revision)
+        entry = Entry(key, value, Etag(found.entry.oid), "/".join(found.path), self.revision)
+        self._room -= len(value) + _ENTRY_BYTES
+        if self._room < 0:
+            self._entries.clear()
+            self._room = _KNOWN_BYTES - len(value)
+        self._entries[key] = entry
+        return entry
 
     def etags(self, prefix: str = "") -> Iterator[tuple[str, Etag]]:
         """Keys below a folder prefix (or the entry of that very name) with their etags, sorted by key."""
@@ -102,8 +130,16 @@ class View:
         """The store's settings at this revision."""
         from gitctx.format.settings import DEFAULTS, parse_settings
 
-        data = self.value(SETTINGS_KEY)
-        return DEFAULTS if data is None else parse_settings(data)
+        etag = self.etag(SETTINGS_KEY)
+        if etag is None:
+            return DEFAULTS
+        known = _settings.get(etag)
+        if known is None:
+            known = parse_settings(self._repository.read_blob(etag))
+            if len(_settings) >= _KNOWN_SETTINGS:
+                _settings.clear()
+            _settings[etag] = known
+        return known
 
 
 def _change(key: str, before: str | None, after: str | None) -> Change:

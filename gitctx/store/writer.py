@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from gitctx import failpoints
 from gitctx.config import Config
 from gitctx.errors import GitctxError, LockTimeout, OutcomeUnknown, RetriesExhausted
 from gitctx.format.documents import new_ulid
@@ -151,7 +152,7 @@ class Writer:
 
     def shippable(self) -> list[Pending]:
         """Those who wait in this program and whose writes another one could make."""
-        if not self.config.group_commit or self.branch.make_plan is None:
+        if not self.config.group_commit or not self.config.queue_patience_s:
             return []
         with self._guard:
             waiting = list(self._waiting)[:_GROUP]
@@ -183,11 +184,14 @@ class Writer:
             except (ValueError, TypeError, KeyError, struct.error):
                 continue
             if self._mailboxes.begin(asked):
+                failpoints.hit("serve.after_begin")
                 yield asked, pendings, durable
 
     def answer(self, asked: Asked, outcomes: Sequence[Written | None]) -> None:
         """Tell who asked what became of its writes."""
+        failpoints.hit("serve.before_answer")
         self._mailboxes.answer(asked, parcel.pack_outcomes(outcomes))
+        failpoints.hit("serve.after_answer")
 
     def _ring_next(self, turn: Turn) -> None:
         if turn.others_wait():
@@ -327,10 +331,12 @@ class _Served(NamedTuple):
     outcomes: list[Written | None]
 
 
-def _tried(chain: Chain, pending: Pending) -> Written | Exception:
+def _tried(chain: Chain, pending: Pending) -> Written | BaseException:
     try:
         return chain.add(pending)
-    except Exception as error:  # noqa: BLE001 (it is the caller's, who may be another thread)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 (it is the caller's, who may be another thread)
         return error
 
 
@@ -367,6 +373,7 @@ class _Place:
         body = parcel.pack_requests(self._sent, durable=durable) if self._sent else b""
         self._ticket = ticket
         self._mailbox.ask(ticket, self._head, body)
+        failpoints.hit("mail.after_ask")
 
     def rest(self, seconds: float) -> bool:
         if self._mailbox is None:
