@@ -69,6 +69,11 @@ class Writer:
         self._mailbox: OwnMailbox | None = None
         self._mailboxes = Mailboxes(self._folder)
 
+    @property
+    def groups(self) -> bool:
+        """Whether writes that wait are published together."""
+        return self.config.group_commit
+
     def write(self, request: Request) -> Written:
         """See `Branch.write`."""
         pending = Pending(request, request.id or new_ulid(self.config.clock(), self.config.rng))
@@ -133,7 +138,7 @@ class Writer:
         group, weight = [own], own.request.weight
         with self._guard:
             self._waiting.remove(own)
-            while self.config.group_commit and self._waiting and len(group) < _GROUP and weight < _GROUP_BYTES:
+            while self.groups and self._waiting and len(group) < _GROUP and weight < _GROUP_BYTES:
                 group.append(self._waiting.popleft())
                 weight += group[-1].request.weight
         return group
@@ -152,7 +157,7 @@ class Writer:
 
     def shippable(self) -> list[Pending]:
         """Those who wait in this program and whose writes another one could make."""
-        if not self.config.group_commit or not self.config.queue_patience_s:
+        if not self.groups or not self.config.queue_patience_s:
             return []
         with self._guard:
             waiting = list(self._waiting)[:_GROUP]
@@ -174,7 +179,7 @@ class Writer:
     def asked(self, turn: Turn) -> Iterator[tuple[Asked, list[Pending], bool]]:
         """What those who wait in other programs want, and whether it has to be durable; each marked as begun."""
         make_plan = self.branch.make_plan
-        if not self.config.group_commit or make_plan is None or not turn.others_wait():
+        if not self.groups or make_plan is None or not turn.others_wait():
             return
         for asked in self._mailboxes.asked(turn.ticket):
             if not turn.waits(asked.ticket):

@@ -19,6 +19,8 @@ from gitctx.store import Store
 from gitctx_testkit.audit import assert_written_once, head_of, ids_in_history, reflog_lines
 from gitctx_testkit.processes import Talk, children, together, wait_until
 
+pytestmark = pytest.mark.parametrize("grouping", ["together"], indirect=True)
+
 PATIENT = Config(durability="relaxed", queue_patience_s=30.0)
 
 
