@@ -29,6 +29,7 @@ from gitctx.format.layout import Tree
 from gitctx.format.messages import Commit, Tag, decode_commit, decode_tag
 from gitctx.format.objects import Kind, Object, parse_tree
 from gitctx.repository.disk import sync_files
+from gitctx.repository.loose import read_loose
 from gitctx.repository.refs import LogLine, Refs, SwapUnsettled
 from gitctx.repository.translate import from_git, from_os, not_owned, translated
 
@@ -61,6 +62,7 @@ class Repository:
     def __init__(self, path: Path, *, git_timeout_s: float = 600.0) -> None:
         self.path = path
         self.objects_dir = path / "objects"
+        self._objects = str(self.objects_dir)
         self._objects_path = str(self.objects_dir)
         self.refs = Refs(path)
         self._git_timeout_s = git_timeout_s
@@ -184,7 +186,7 @@ class Repository:
         there.
         """
         try:
-            kind, data = self._handle().read(oid)
+            kind, data = read_loose(self._objects, oid) or self._handle().read(oid)
         except (KeyError, ValueError, pygit2.GitError, OSError) as error:
             kind, data = self._read_again(oid, error)
         return _KINDS[int(kind)], data
@@ -192,7 +194,7 @@ class Repository:
     def _read_again(self, oid: str, first: Exception) -> tuple[int, bytes]:
         self._local.handle = None
         try:
-            kind, data = self._handle().read(oid)
+            kind, data = read_loose(self._objects, oid) or self._handle().read(oid)
             return int(kind), data
         except (KeyError, ValueError, pygit2.GitError, OSError):
             status, output, _ = self.git("cat-file", "--batch", stdin=oid.encode() + b"\n", ok=(0, 1, 128))

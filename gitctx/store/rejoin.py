@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from gitctx.errors import InvalidKey
+from gitctx.errors import BrokenHistory, InvalidKey, ObjectMissing
 from gitctx.format import layout
 from gitctx.repository import Repository
 from gitctx.repository.refs import NO_OBJECT
@@ -26,13 +26,13 @@ def moved_by_others(repository: Repository, ref: str, head: str) -> bool:
     """Whether it wasn't gitctx that moved the branch to its head: away and back, perhaps. A missing reflog tells
     nothing, so it counts as if.
     """
-    lines = repository.log_tail(ref, _LAST_LINE_BYTES)
-    return not lines or lines[-1].new != head or not lines[-1].message.startswith("gitctx: ")
+    line = repository.last_log_line(ref)
+    return line is None or line.new != head or not line.message.startswith("gitctx: ")
 
 
 def thrown_off(repository: Repository, ref: str, head: str, published: str | None) -> list[str]:
     """Heads that the branch once had and that aren't in its history any more, without those that others of them
-    contain.
+    contain. One that can't be read (relaxed writes before a power loss) doesn't count.
     """
     candidates: dict[str, None] = {}
     if published is not None and published != head:
@@ -47,10 +47,26 @@ def thrown_off(repository: Repository, ref: str, head: str, published: str | Non
     if not candidates:
         return []
     near = {oid for oid, _ in islice(repository.walk(head), 2 * _LINES)}
-    lost = [oid for oid in candidates if oid not in near and repository.has(oid)]
+    lost = [oid for oid in candidates if oid not in near and _is_whole(repository, oid, head, near)]
     lost = [oid for oid in lost if not repository.is_ancestor(oid, head)]
-    lost = [oid for oid in lost if repository.read(oid)[0] == "commit"]
     return [oid for oid in lost if not any(other != oid and repository.is_ancestor(oid, other) for other in lost)]
+
+
+def _is_whole(repository: Repository, oid: str, head: str, near: set[str]) -> bool:
+    """Whether a commit and those before it can be read, down to what the head has, with all in which they differ."""
+    pending, seen = [oid], {oid}
+    now = (repository.read_commit(head).tree,)
+    try:
+        while pending and len(seen) <= 2 * _LINES:
+            commit = repository.read_commit(pending.pop())
+            changes = layout.compare(repository, now, (commit.tree,))
+            if not all(after is None or repository.reads(after) for _, _, after in changes):
+                return False
+            pending += [parent for parent in commit.parents if parent not in near and parent not in seen]
+            seen.update(commit.parents)
+    except (ObjectMissing, BrokenHistory):
+        return False
+    return True
 
 
 def join(repository: Repository, trees: Trees, head: str, lost: Sequence[str]) -> tuple[str, list[str]]:
