@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.measure import Scale, Section
 
-NAMES = ("one-writer", "contention", "wide-folder", "reads", "start-up", "history")
+NAMES = ("one-writer", "threads", "contention", "batch", "agents", "wide-folder", "reads", "start-up", "history")
 
 
 def measure(name: str, folder: Path, scale: Scale) -> Section:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dulwich.objects import Blob, ShaFile, Tree
+from dulwich.objects import Blob, ObjectID, ShaFile, Tree
+from dulwich.refs import Ref
 from dulwich.repo import Repo
 
 from benchmarks.workload import Update
 
-_BRANCH = b"refs/heads/main"
+_BRANCH = Ref(b"refs/heads/main")
 _FILE, _FOLDER = 0o100644, 0o040000
 
 
@@ -43,7 +44,7 @@ class DulwichWriter:
             self._root.add(name, _FILE, blob)
         self._commit(update.actor, update.message)
 
-    def _add(self, item: ShaFile) -> bytes:
+    def _add(self, item: ShaFile) -> ObjectID:
         self._repo.object_store.add_object(item)
         return item.id
 
@@ -54,7 +55,7 @@ class DulwichWriter:
         )
 
     def versions(self) -> int:
-        return sum(1 for _ in self._repo.get_walker([self._repo.refs[_BRANCH]])) - 1
+        return len(list(self._repo.get_walker([self._repo.refs[_BRANCH]]))) - 1
 
     def close(self) -> None:
         self._repo.close()

@@ -32,12 +32,12 @@ class RedisWriter:
         with self.client.pipeline(transaction=True) as transaction:
             for update in updates:
                 transaction.hset("entries", update.key, update.value)
-                transaction.xadd("history", update._asdict())
+                transaction.xadd("history", {str(name): value for name, value in update._asdict().items()})
             transaction.execute()
 
     def read(self, key: str) -> bytes:
-        value: bytes | None = self.client.hget("entries", key)
-        if value is None:
+        value = self.client.hget("entries", key)
+        if not isinstance(value, bytes):
             raise KeyError(key)
         return value
 
