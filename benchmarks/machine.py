@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import re
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -28,10 +30,24 @@ def facts(folder: Path) -> dict[str, str | int | float]:
         "libgit2": pygit2.LIBGIT2_VERSION,
         "git": subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.split()[2],
         "gitpython": version("GitPython"),
+        "dulwich": version("dulwich"),
         "sqlite": sqlite3.sqlite_version,
+        **_servers(),
         "new_file_fsync_ms": round(_sync_cost_ms(folder, fresh=True), 3),
         "append_fdatasync_ms": round(_sync_cost_ms(folder, fresh=False), 3),
     }
+
+
+def _servers() -> dict[str, str]:
+    """The versions of the database servers that are installed."""
+    programs = {"redis": "redis-server", "etcd": "etcd"}
+    found: dict[str, str] = {}
+    for name, program in programs.items():
+        if shutil.which(program):
+            told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+            number = re.search(r"\d+\.\d+\.\d+", told)
+            found[name] = number[0] if number else "?"
+    return found
 
 
 def _cpu() -> str:

@@ -11,10 +11,18 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Scale = Literal["full", "quick", "tiny"]
 """How much is measured: for the record, for a look (under a minute in all), or just enough to see that it runs."""
+
+
+class Point(NamedTuple):
+    """Where a row is in a line plot: the panel (its horizontal axis), the line, and how far along the axis."""
+
+    panel: str
+    line: str
+    x: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +32,7 @@ class Row:
     name: str
     samples: tuple[float, ...]
     details: Mapping[str, float] = field(default_factory=dict)
+    point: Point | None = None
 
     @property
     def median(self) -> float:
@@ -39,18 +48,34 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A figure that the project promises, and whether this run kept it."""
+    """A figure that the project promises, and whether this run kept it.
+
+    `aim` is what we want it to be in the end: at least that where the limit is a least, at most where it is a most.
+    """
 
     text: str
     value: float
     at_least: float | None = None
     at_most: float | None = None
+    aim: float | None = None
 
     @property
     def kept(self) -> bool:
         """Whether the figure is within its limits."""
         enough = self.at_least is None or self.value >= self.at_least
         return enough and (self.at_most is None or self.value <= self.at_most)
+
+    @property
+    def promised(self) -> bool:
+        """Whether there are limits at all."""
+        return self.at_least is not None or self.at_most is not None
+
+    @property
+    def aim_reached(self) -> bool | None:
+        """Whether the figure is as we want it; None without an aim."""
+        if self.aim is None:
+            return None
+        return self.value <= self.aim if self.at_most is not None else self.value >= self.aim
 
 
 @dataclass(frozen=True, slots=True)

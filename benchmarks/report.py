@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chart import draw
+from benchmarks import chart, lines
 from benchmarks.measure import Check, Scale, Section
 
 Facts = Mapping[str, str | int | float]
@@ -23,10 +23,10 @@ def header(facts: Facts) -> str:
 def table(section: Section) -> str:
     """A section as text: a line per row with median, extremes and ratio, then the promised figures."""
     names = list(dict.fromkeys(name for row in section.rows for name in row.details))
-    lines = [["", f"median {section.unit}", "min", "max", "ratio", *names]]
+    cells = [["", f"median {section.unit}", "min", "max", "ratio", *names]]
     for row in section.rows:
         figures = [row.median, min(row.samples), max(row.samples)]
-        lines.append(
+        cells.append(
             [
                 row.name,
                 *map(_number, figures),
@@ -34,11 +34,11 @@ def table(section: Section) -> str:
                 *(_number(row.details[name]) if name in row.details else "" for name in names),
             ]
         )
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     shown = [
         line[0].ljust(widths[0])
         + "".join("  " + cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
-        for line in lines
+        for line in cells
     ]
     title = f"{section.title}: {section.what}; ratio to {section.reference}"
     notes = [f"  ({note})" for note in section.notes]
@@ -46,12 +46,15 @@ def table(section: Section) -> str:
 
 
 def _check(check: Check) -> str:
-    limit = ""
+    kept = f"   {_limit(check)}: {'yes' if check.kept else 'NO'}" if check.promised else ""
+    aim = f"   aim {check.aim:g}: {'reached' if check.aim_reached else 'not yet'}" if check.aim is not None else ""
+    return f"  = {check.text}: {_number(check.value)}{kept}{aim}"
+
+
+def _limit(check: Check) -> str:
     if check.at_least is not None:
-        limit = f"   at least {check.at_least:g}: {'yes' if check.kept else 'NO'}"
-    elif check.at_most is not None:
-        limit = f"   at most {check.at_most:g}: {'yes' if check.kept else 'NO'}"
-    return f"  = {check.text}: {check.value:.2f}{limit}"
+        return f"at least {check.at_least:.3g}"
+    return f"at most {check.at_most:.3g}" if check.at_most is not None else ""
 
 
 def _number(value: float) -> str:
@@ -61,11 +64,34 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
+def promises(sections: Sequence[Section]) -> str:
+    """What is promised and what this run found, as a Markdown page."""
+    text = [
+        "# Promises and what the last run found",
+        "",
+        "Written by the run itself; [how it is measured](../../docs/technical/speed.md). A figure without a limit is",
+        "measured and not promised.",
+        "",
+        "| section | figure | limit | aim | found | kept |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for section in sections:
+        for check in section.checks:
+            kept = ("yes" if check.kept else "**no**") if check.promised else ""
+            aim = f"{check.aim:g}" if check.aim is not None else ""
+            text.append(
+                f"| `{section.name}` | {check.text} | {_limit(check)} | {aim} | {_number(check.value)} | {kept} |"
+            )
+    return "\n".join(text) + "\n"
+
+
 def save(folder: Path, facts: Facts, scale: Scale, sections: Sequence[Section]) -> Path:
-    """Write `latest.json`, `latest.txt` and a plot per section; the path of the first."""
+    """Write `latest.json`, `latest.txt`, `promises.md` and a plot per section; the path of the first."""
     folder.mkdir(parents=True, exist_ok=True)
     for section in sections:
-        (folder / f"{section.name}.svg").write_text(draw(section), encoding="utf-8")
+        drawn = lines.draw(section) if any(row.point for row in section.rows) else chart.draw(section)
+        (folder / f"{section.name}.svg").write_text(drawn, encoding="utf-8")
+    (folder / "promises.md").write_text(promises(sections), encoding="utf-8")
     text = "\n\n".join([header(facts), *map(table, sections)])
     (folder / "latest.txt").write_text(text + "\n", encoding="utf-8")
     document = {
@@ -93,6 +119,7 @@ def _as_json(section: Section) -> dict[str, Any]:
                 "ratio": _rounded(section.ratio(row)),
                 "samples": [_rounded(sample) for sample in row.samples],
                 **{name: _rounded(value) for name, value in row.details.items()},
+                **(row.point._asdict() if row.point else {}),
             }
             for row in section.rows
         ],
@@ -102,7 +129,9 @@ def _as_json(section: Section) -> dict[str, Any]:
                 "value": _rounded(check.value),
                 "at_least": check.at_least,
                 "at_most": check.at_most,
+                "aim": check.aim,
                 "kept": check.kept,
+                "aim_reached": check.aim_reached,
             }
             for check in section.checks
         ],

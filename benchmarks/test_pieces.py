@@ -11,6 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 import gitctx
 from benchmarks.workload import entries
+from gitctx import Context
 from gitctx.format import layout, messages
 from gitctx.format.objects import Object, make_object, parse_tree, serialise_tree
 from gitctx.format.packs import make_pack
@@ -32,7 +33,7 @@ def fresh_object(number: int) -> Object:
     return make_object("blob", b"%d " % number + b"x" * 200)
 
 
-@pytest.mark.parametrize("size", [100, 20_000])
+@pytest.mark.parametrize("size", [250, 20_000, 100_000])
 def test_layout_apply(benchmark: BenchmarkFixture, store: Store, size: int) -> None:
     oid = fresh_object(0).oid
     keys = list(entries(size, folders=1))
@@ -124,6 +125,17 @@ def test_put_objects_down(benchmark: BenchmarkFixture, store: Store, number: int
     benchmark(put)
 
 
-def test_pack_100_objects(benchmark: BenchmarkFixture) -> None:
-    objects = [fresh_object(number) for number in range(100)]
+@pytest.mark.parametrize("number", [4, 100, 400])
+def test_encode_a_pack(benchmark: BenchmarkFixture, number: int) -> None:
+    objects = [fresh_object(number) for number in range(number)]
     assert benchmark(make_pack, objects)
+
+
+def test_read_a_ref(benchmark: BenchmarkFixture, store: Store) -> None:
+    assert benchmark(store.repository.read_ref, store.context.ref) == store.context.head()
+
+
+def test_get_a_key(benchmark: BenchmarkFixture, store: Store) -> None:
+    context = Context(store, actor="planner")
+    context.put("plan/a.md", "first the parser")
+    assert benchmark(context.get, "plan/a.md").value == b"first the parser"

@@ -7,7 +7,20 @@ from pathlib import Path
 
 from benchmarks.measure import Scale, Section
 
-NAMES = ("one-writer", "contention", "wide-folder", "reads", "start-up", "history")
+NAMES = (
+    "one-writer",
+    "threads",
+    "contention",
+    "batch",
+    "agents",
+    "reads",
+    "seen",
+    "wide-folder",
+    "cost-curve",
+    "history",
+    "memory",
+    "start-up",
+)
 
 
 def measure(name: str, folder: Path, scale: Scale) -> Section:

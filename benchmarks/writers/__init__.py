@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -25,4 +25,18 @@ class Writer(Protocol):
         """Let go of files and settings."""
 
 
+class Workplace(Writer, Protocol):
+    """A place with all that agents do there, not only single writes."""
+
+    def read(self, key: str) -> bytes:
+        """The newest value of a key. Raises LookupError if there is none."""
+
+    def append(self, update: Update) -> None:
+        """Add to the end of what a key holds (nothing, at first): a version too."""
+
+    def write_together(self, updates: Sequence[Update]) -> None:
+        """All of these updates or none, as one version where a version may hold several keys."""
+
+
 OpenWriter = Callable[[Path], Writer]
+OpenWorkplace = Callable[[Path], Workplace]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import gitctx
@@ -13,7 +13,7 @@ from gitctx.values import Durability
 
 
 class ContextWriter:
-    """`Context.put` on a store."""
+    """`Context.put` on a store. May be shared by threads."""
 
     def __init__(self, folder: Path, durability: Durability) -> None:
         path = folder / "store.git"
@@ -21,7 +21,7 @@ class ContextWriter:
             gitctx.create(path)
         self.store = Store.open(path, Config(durability=durability))
         self._contexts: dict[str, Context] = {}
-        self._filled = self._commits() - 1
+        self._filled = 0
 
     @classmethod
     def durable(cls, folder: Path) -> ContextWriter:
@@ -35,9 +35,7 @@ class ContextWriter:
 
     def context(self, actor: str = "planner") -> Context:
         """The context of one actor; they share the open store."""
-        if actor not in self._contexts:
-            self._contexts[actor] = Context(self.store, actor=actor)
-        return self._contexts[actor]
+        return self._contexts.setdefault(actor, Context(self.store, actor=actor))
 
     def fill(self, entries: Mapping[str, bytes]) -> None:
         context = self.context()
@@ -49,11 +47,22 @@ class ContextWriter:
     def write(self, update: Update) -> None:
         self.context(update.actor).put(update.key, update.value, message=update.message)
 
+    def read(self, key: str) -> bytes:
+        return self.context().get(key).value
+
+    def append(self, update: Update) -> None:
+        self.context(update.actor).append(update.key, update.value, message=update.message)
+
+    def write_together(self, updates: Sequence[Update]) -> None:
+        with self.context(updates[0].actor).batch(updates[0].message) as batch:
+            for update in updates:
+                batch.put(update.key, update.value)
+
     def versions(self) -> int:
         return self._commits() - 1 - self._filled
 
     def close(self) -> None:
-        self._contexts.clear()
+        return
 
     def _commits(self) -> int:
         _, count, _ = self.store.repository.git("rev-list", "--count", "context")

@@ -6,7 +6,8 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ class JsonFileWriter:
         self._path = folder / "context.json"
         self._snapshots = folder / "snapshots"
         self._snapshots.mkdir(exist_ok=True)
-        self._lock = os.open(folder / "context.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        self._lock = os.open(folder / "context.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         if not self._path.exists():
             self._path.write_text(json.dumps({"version": 0, "entries": {}}), encoding="utf-8")
         self._filled = 0
@@ -36,18 +37,42 @@ class JsonFileWriter:
         self._filled = state["version"]
 
     def write(self, update: Update) -> None:
+        self.write_together([update])
+
+    def read(self, key: str) -> bytes:
+        value: str = self._load()["entries"][key]["value"]
+        return value.encode()
+
+    def append(self, update: Update) -> None:
+        with self._locked():
+            state = self._load()
+            held = state["entries"].get(update.key, {"value": ""})["value"]
+            self._put(state, update, held + update.value.decode())
+            self._save(state)
+
+    def write_together(self, updates: Sequence[Update]) -> None:
+        with self._locked():
+            state = self._load()
+            for update in updates:
+                self._put(state, update, update.value.decode())
+            self._save(state)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         try:
-            state = self._load()
-            state["entries"][update.key] = {
-                "value": update.value.decode(),
-                "actor": update.actor,
-                "message": update.message,
-                "written_at": time.time(),
-            }
-            self._save(state)
+            yield
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    @staticmethod
+    def _put(state: dict[str, Any], update: Update, value: str) -> None:
+        state["entries"][update.key] = {
+            "value": value,
+            "actor": update.actor,
+            "message": update.message,
+            "written_at": time.time(),
+        }
 
     def _load(self) -> dict[str, Any]:
         state: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))

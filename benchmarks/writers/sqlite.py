@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.workload import Update
@@ -40,15 +41,34 @@ class SqliteWriter:
         return cls(folder, "normal")
 
     def fill(self, entries: Mapping[str, bytes]) -> None:
-        self.connection.execute("begin immediate")
-        for key, value in entries.items():
-            self._put(Update(key, value, "bench", "fill"))
-        self.connection.execute("commit")
+        self.write_together([Update(key, value, "bench", "fill") for key, value in entries.items()])
         self._filled = self._rows()
 
     def write(self, update: Update) -> None:
+        with self._transaction():
+            self._put(update)
+
+    def read(self, key: str) -> bytes:
+        row = self.connection.execute("select value from entries where key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        value: bytes = row[0]
+        return value
+
+    def append(self, update: Update) -> None:
+        with self._transaction():
+            row = self.connection.execute("select value from entries where key = ?", (update.key,)).fetchone()
+            self._put(update._replace(value=(row[0] if row else b"") + update.value))
+
+    def write_together(self, updates: Sequence[Update]) -> None:
+        with self._transaction():
+            for update in updates:
+                self._put(update)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self.connection.execute("begin immediate")
-        self._put(update)
+        yield
         self.connection.execute("commit")
 
     def _put(self, update: Update) -> None:
