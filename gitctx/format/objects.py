@@ -1,14 +1,12 @@
-"""Git's object encoding: ids, trees, and the two layouts that a store writes objects in (loose and packed).
+"""Git's object encoding: ids and trees.
 
-Source: git's documentation, gitformat-pack(5) and "Git Internals - Git Objects".
+Source: git's documentation, "Git Internals - Git Objects".
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 Kind = Literal["commit", "tree", "blob", "tag"]
@@ -16,8 +14,6 @@ Kind = Literal["commit", "tree", "blob", "tag"]
 BLOB = "100644"
 TREE = "40000"
 _ENTRY_MODES = frozenset({"100644", "100755", "100664"})
-_PACK_TYPES: dict[str, int] = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
-_COMPRESSION = 1
 
 
 class Node(NamedTuple):
@@ -81,67 +77,3 @@ def serialise_tree(entries: Mapping[str, Node]) -> bytes:
         rows.append((raw + b"/" if mode == TREE else raw, b"%s %s\0%s" % (mode.encode(), raw, bytes.fromhex(oid))))
     rows.sort()
     return b"".join(row for _, row in rows)
-
-
-def loose_bytes(item: Object) -> bytes:
-    """The content of a loose object file."""
-    return zlib.compress(b"%s %d\0%s" % (item.kind.encode(), len(item.data), item.data), _COMPRESSION)
-
-
-def pack_bytes(objects: Sequence[Object]) -> tuple[bytes, bytes, str]:
-    """A pack of these objects (no deltas), its version 2 index, and the name of both: the pack's checksum in hex."""
-    chunks = [struct.pack(">4sII", b"PACK", 2, len(objects))]
-    offset = 12
-    rows: list[tuple[bytes, int, int]] = []
-    for item in objects:
-        chunk = _pack_header(_PACK_TYPES[item.kind], len(item.data)) + zlib.compress(item.data, _COMPRESSION)
-        rows.append((bytes.fromhex(item.oid), zlib.crc32(chunk), offset))
-        chunks.append(chunk)
-        offset += len(chunk)
-    body = b"".join(chunks)
-    checksum = hashlib.sha1(body, usedforsecurity=False).digest()
-    return body + checksum, _pack_index(rows, checksum), checksum.hex()
-
-
-def _pack_header(kind: int, size: int) -> bytes:
-    byte = (kind << 4) | (size & 0x0F)
-    size >>= 4
-    header = bytearray()
-    while size:
-        header.append(byte | 0x80)
-        byte = size & 0x7F
-        size >>= 7
-    header.append(byte)
-    return bytes(header)
-
-
-def _pack_index(rows: Iterable[tuple[bytes, int, int]], checksum: bytes) -> bytes:
-    ordered = sorted(rows)
-    fanout = [0] * 256
-    for oid, _, _ in ordered:
-        fanout[oid[0]] += 1
-    total = 0
-    for position, count in enumerate(fanout):
-        total += count
-        fanout[position] = total
-    large = [offset for _, _, offset in ordered if offset >= 0x80000000]
-    offsets = []
-    seen_large = 0
-    for _, _, offset in ordered:
-        if offset >= 0x80000000:
-            offsets.append(0x80000000 | seen_large)
-            seen_large += 1
-        else:
-            offsets.append(offset)
-    index = b"".join(
-        [
-            b"\xfftOc\x00\x00\x00\x02",
-            struct.pack(">256I", *fanout),
-            b"".join(oid for oid, _, _ in ordered),
-            struct.pack(f">{len(ordered)}I", *(crc for _, crc, _ in ordered)),
-            struct.pack(f">{len(offsets)}I", *offsets),
-            struct.pack(f">{len(large)}Q", *large),
-            checksum,
-        ]
-    )
-    return index + hashlib.sha1(index, usedforsecurity=False).digest()

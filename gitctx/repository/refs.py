@@ -8,23 +8,27 @@ is told from a live one at once, and told from git's own.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from gitctx import failpoints
 from gitctx.errors import BrokenHistory, InvalidName
 from gitctx.repository import descriptors
+from gitctx.repository.disk import NEW, NO_LINKS, make_folders, sync_folder, unlink_quietly, write_all
 
 NO_OBJECT = "0" * 40
 FOREIGN_LOCK_AGE_S = 10.0
 _OID = re.compile(rb"[0-9a-f]{40}")
-_NO_LINKS = {errno.ENOENT, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+_LOG_LINE = re.compile(rb"\0*([0-9a-f]{40}) ([0-9a-f]{40}) (.*?) \d+ [+-]\d{4}(?:\t(.*))?")
+_LOG_BYTES = 262144
+_PRIVATE = re.compile(r"\d+-[0-9a-f]{16}")
 
 
 class RefMoved(Exception):
@@ -56,32 +60,87 @@ class LogLine(NamedTuple):
     message: str
 
 
+class _Pin:
+    """What a ref file said, and the open file: as long as it is open, no other file can have its inode number."""
+
+    __slots__ = ("_close", "_descriptor", "stamp", "value")
+
+    def __init__(self, descriptor: int, status: os.stat_result, value: str) -> None:
+        self._descriptor = descriptor
+        self._close = os.close
+        self.stamp = _stamp(status)
+        self.value = value
+
+    def __del__(self) -> None:
+        self._close(self._descriptor)
+
+
+class NewValue:
+    """The future content of a ref in a file of our own, with a kernel lock on it: `Refs.swap` makes a lock of it."""
+
+    def __init__(self, oid: str, descriptor: int, path: str) -> None:
+        self.oid = oid
+        self.descriptor = descriptor
+        self.path = path
+
+
 class Refs:
-    """The refs of the repository at `path`. Holds no state: safe in threads and after a fork."""
+    """The refs of the repository at `path`. Safe in threads and after a fork."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.locks = path / "gitctx" / "locks"
+        self._root = str(path)
+        self._locks = f"{self._root}/gitctx/locks"
+        self._pins: dict[str, _Pin] = {}
+        self.moves = 0
+        """How often a branch was found at another value than before."""
 
     def read(self, name: str) -> str | None:
-        """The object id that a ref holds; None if there is no such ref. Raises BrokenHistory for a damaged ref file."""
+        """The object id that a ref holds; None if there is no such ref. Raises BrokenHistory for a damaged ref file.
+
+        The file of a branch stays open, so that one look at it tells whether it is still the same: git and gitctx
+        replace it, and the new one has another inode. A program that wrote into it in place, with a value as long and
+        within one tick of the file system's clock (4 ms), would not be noticed.
+        """
+        path = f"{self._root}/{name}"
+        pin = self._pins.get(name)
         try:
-            data = (self.path / name).read_bytes()
+            if pin is not None and pin.stamp == _stamp(os.stat(path)):
+                return pin.value
+            self._pins.pop(name, None)
+            del pin
+            return self._read_file(name, path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            self._pins.pop(name, None)
             return self._read_packed(name)
-        value = data.strip()
-        if _OID.fullmatch(value):
-            return value.decode("ascii")
-        raise BrokenHistory(
-            f"{name} holds no commit id but {data[:60]!r}",
-            hint=f"its last values are in {self.path / 'logs' / name}; put one back with "
-            f"`git --git-dir={self.path} update-ref` after moving the damaged file away",
-            details={"ref": name},
-        )
+
+    def _read_file(self, name: str, path: str) -> str:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            status = os.fstat(descriptor)
+            data = os.read(descriptor, 256)
+            value = data.strip()
+            if not _OID.fullmatch(value):
+                raise BrokenHistory(
+                    f"{name} holds no commit id but {data[:60]!r}",
+                    hint=f"its last values are in {self.path / 'logs' / name}; put one back with "
+                    f"`git --git-dir={self.path} update-ref` after moving the damaged file away",
+                    details={"ref": name},
+                )
+            oid = value.decode("ascii")
+            if name.startswith("refs/heads/"):
+                self.moves += 1
+                self._pins[name] = _Pin(descriptor, status, oid)
+                descriptor = -1
+            return oid
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def _read_packed(self, name: str) -> str | None:
         try:
-            data = (self.path / "packed-refs").read_bytes()
+            with open(f"{self._root}/packed-refs", "rb") as file:
+                data = file.read()
         except FileNotFoundError:
             return None
         end = data.find(b" " + name.encode() + b"\n")
@@ -90,19 +149,35 @@ class Refs:
         value = data[end - 40 : end]
         return value.decode("ascii") if _OID.fullmatch(value) else None
 
+    @contextmanager
+    def new_value(self, oid: str) -> Iterator[NewValue]:
+        """A file with the future value of a ref, not yet synced, for the time of the block. Raises OSError."""
+        path = f"{self._locks}/{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            descriptor = descriptors.hold(os.open(path, NEW, 0o644))
+        except FileNotFoundError:
+            make_folders(self._locks, durable=False)
+            descriptor = descriptors.hold(os.open(path, NEW, 0o644))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            write_all(descriptor, oid.encode("ascii") + b"\n")
+            yield NewValue(oid, descriptor, path)
+        finally:
+            unlink_quietly(path)
+            descriptors.close(descriptor)
+
     def swap(
-        self, name: str, new: str, *, expected: str | None, who: str, message: str, at_s: int, durable: bool
+        self, name: str, new: NewValue, *, expected: str | None, who: str, message: str, at_s: int, durable: bool
     ) -> None:
         """Move a ref from `expected` (None: it must not exist) to `new`.
 
-        `durable` returns only when the new value is on disk. Raises RefMoved or RefLocked (nothing changed), OSError
-        (nothing changed), SwapUnsettled (unknown).
+        `durable` returns only when the new value is on disk; the bytes of `new` have to be by then. Raises RefMoved or
+        RefLocked (nothing changed), OSError (nothing changed), SwapUnsettled (unknown).
         """
         failpoints.hit("swap.before_lock")
-        target = self.path / name
-        lock = target.with_name(target.name + ".lock")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, private = self._lock(lock, new, durable=durable)
+        target = f"{self._root}/{name}"
+        lock = f"{target}.lock"
+        own = self._lock(lock, new, durable=durable)
         undo: int | None = None
         try:
             try:
@@ -110,7 +185,7 @@ class Refs:
                 actual = self.read(name)
                 if actual != expected:
                     raise RefMoved(actual)
-                undo = self._append_log(name, expected or NO_OBJECT, new, who, message, at_s)
+                undo = self._append_log(name, expected or NO_OBJECT, new.oid, who, message, at_s)
                 failpoints.hit("swap.after_reflog")
             except BaseException:
                 self._back_out(name, lock, undo)
@@ -118,25 +193,24 @@ class Refs:
             try:
                 self._rename(lock, target)
             except OSError as error:
-                if self._value_or_none(name) == new:
+                if self._value_or_none(name) == new.oid:
                     raise SwapUnsettled(str(error)) from error
                 self._back_out(name, lock, undo)
                 raise
             failpoints.hit("swap.after_rename")
             if durable:
                 try:
-                    sync_folder(target.parent)
+                    sync_folder(os.path.dirname(target))
                 except OSError as error:
                     raise SwapUnsettled(str(error)) from error
             failpoints.hit("swap.after_sync")
         finally:
-            if private is not None:
-                _unlink_quietly(private)
-            descriptors.close(descriptor)
+            if own is not None:
+                descriptors.close(own)
 
-    def _back_out(self, name: str, lock: Path, undo: int | None) -> None:
+    def _back_out(self, name: str, lock: str, undo: int | None) -> None:
         if undo is not None:
-            os.truncate(self.path / "logs" / name, undo)
+            os.truncate(f"{self._root}/logs/{name}", undo)
         os.unlink(lock)
 
     def _value_or_none(self, name: str) -> str | None:
@@ -145,47 +219,31 @@ class Refs:
         except (OSError, BrokenHistory):
             return None
 
-    def _lock(self, lock: Path, new: str, *, durable: bool) -> tuple[int, Path | None]:
-        """Create the lock file with its content, kernel-locked; the open descriptor, and its other name if it has
-        one.
+    def _lock(self, lock: str, new: NewValue, *, durable: bool) -> int | None:
+        """Make the lock file, complete and kernel-locked in one step; a descriptor to close after the swap if it had to
+        be made otherwise.
         """
-        private = self.locks / f"{os.getpid()}-{secrets.token_hex(8)}"
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
-            descriptor = descriptors.hold(os.open(private, flags, 0o644))
-        except FileNotFoundError:
-            self.locks.mkdir(parents=True, exist_ok=True)
-            descriptor = descriptors.hold(os.open(private, flags, 0o644))
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            write_all(descriptor, new.encode("ascii") + b"\n")
-            if durable:
-                os.fsync(descriptor)
             try:
-                os.link(private, lock)
-            except FileExistsError:
-                raise RefLocked(lock) from None
-            except OSError as error:
-                if error.errno not in _NO_LINKS:
-                    raise
-                descriptors.close(descriptor)
-                descriptor = -1
-                _unlink_quietly(private)
-                return self._lock_without_links(lock, new, durable=durable), None
-        except BaseException:
-            _unlink_quietly(private)
-            if descriptor >= 0:
-                descriptors.close(descriptor)
-            raise
-        return descriptor, private
-
-    def _lock_without_links(self, lock: Path, new: str, *, durable: bool) -> int:
-        try:
-            descriptor = descriptors.hold(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+                os.link(new.path, lock)
+            except FileNotFoundError:
+                make_folders(os.path.dirname(lock), durable=durable)
+                os.link(new.path, lock)
         except FileExistsError:
-            raise RefLocked(lock) from None
+            raise RefLocked(Path(lock)) from None
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            return self._lock_without_links(lock, new.oid, durable=durable)
+        return None
+
+    def _lock_without_links(self, lock: str, oid: str, *, durable: bool) -> int:
         try:
-            write_all(descriptor, new.encode("ascii") + b"\n")
+            descriptor = descriptors.hold(os.open(lock, NEW, 0o644))
+        except FileExistsError:
+            raise RefLocked(Path(lock)) from None
+        try:
+            write_all(descriptor, oid.encode("ascii") + b"\n")
             if durable:
                 os.fsync(descriptor)
         except BaseException:
@@ -194,7 +252,7 @@ class Refs:
             raise
         return descriptor
 
-    def _rename(self, lock: Path, target: Path) -> None:
+    def _rename(self, lock: str, target: str) -> None:
         try:
             os.rename(lock, target)
         except IsADirectoryError:
@@ -203,13 +261,14 @@ class Refs:
 
     def _append_log(self, name: str, old: str, new: str, who: str, message: str, at_s: int) -> int:
         """Append a reflog line, after dropping a torn one; the size of the file before, to undo it."""
-        path = self.path / "logs" / name
+        path = f"{self._root}/logs/{name}"
         line = f"{old} {new} {who} {at_s} +0000\t{message}\n".encode()
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(path, flags, 0o644)
         except (FileNotFoundError, NotADirectoryError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            make_folders(os.path.dirname(path), durable=False)
+            descriptor = os.open(path, flags, 0o644)
         try:
             size = os.lseek(descriptor, 0, os.SEEK_END)
             whole = _end_of_last_line(descriptor, size)
@@ -226,10 +285,32 @@ class Refs:
         finally:
             os.close(descriptor)
 
-    def log_tail(self, name: str, max_bytes: int = 262144) -> list[LogLine]:
+    def last_log_line(self, name: str) -> LogLine | None:
+        """The last line of a ref's reflog; None if there is none. A torn or foreign line is passed over."""
+        try:
+            descriptor = os.open(f"{self._root}/logs/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        try:
+            size = os.lseek(descriptor, 0, os.SEEK_END)
+            length = 512
+            while True:
+                start = max(0, size - length)
+                lines = os.pread(descriptor, size - start, start).split(b"\n")
+                for line in reversed(lines[1:] if start else lines):
+                    parsed = _parse_log_line(line)
+                    if parsed is not None:
+                        return parsed
+                if start == 0 or length >= _LOG_BYTES:
+                    return None
+                length *= 8
+        finally:
+            os.close(descriptor)
+
+    def log_tail(self, name: str, max_bytes: int = _LOG_BYTES) -> list[LogLine]:
         """The last lines of a ref's reflog, oldest first. A torn or foreign line is left out."""
         try:
-            with open(self.path / "logs" / name, "rb") as file:
+            with open(f"{self._root}/logs/{name}", "rb") as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - max_bytes))
                 lines = file.read().split(b"\n")
@@ -237,13 +318,7 @@ class Refs:
             return []
         if size > max_bytes:
             lines = lines[1:]
-        parsed = []
-        for line in lines:
-            match = re.fullmatch(rb"\0*([0-9a-f]{40}) ([0-9a-f]{40}) (.*?) \d+ [+-]\d{4}(?:\t(.*))?", line)
-            if match:
-                old, new, who, message = (part.decode("utf-8", "replace") for part in match.groups(b""))
-                parsed.append(LogLine(old, new, who, message))
-        return parsed
+        return [parsed for parsed in map(_parse_log_line, lines) if parsed is not None]
 
     def clear_stale_lock(self, lock: Path, *, alone: bool) -> bool:
         """Remove a ref's lock file whose maker is dead; whether it is gone.
@@ -270,7 +345,7 @@ class Refs:
                 return False
             os.unlink(lock)
             if private is not None:
-                _unlink_quietly(private)
+                unlink_quietly(private)
             return True
         except FileNotFoundError:
             return True
@@ -286,18 +361,18 @@ class Refs:
         except OSError:
             return False
 
-    def _private_name(self, inode: int) -> Path | None:
+    def _private_name(self, inode: int) -> str | None:
         """Our own name for the file that a lock is a link to; None if gitctx didn't make it."""
         try:
-            with os.scandir(self.locks) as names:
-                return next((Path(entry.path) for entry in names if entry.inode() == inode), None)
+            with os.scandir(self._locks) as names:
+                return next((entry.path for entry in names if entry.inode() == inode), None)
         except OSError:
             return None
 
     def sweep(self) -> None:
         """Remove files below `gitctx/locks/` that killed writers left. Live ones are known by their kernel lock."""
         try:
-            names = list(os.scandir(self.locks))
+            names = [entry for entry in os.scandir(self._locks) if _PRIVATE.fullmatch(entry.name)]
         except OSError:
             return
         for entry in names:
@@ -309,7 +384,7 @@ class Refs:
                 continue
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _unlink_quietly(Path(entry.path))
+                unlink_quietly(entry.path)
             except OSError:
                 continue
             finally:
@@ -325,40 +400,29 @@ class Refs:
                 )
 
 
+def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_ino, status.st_dev, status.st_mtime_ns, status.st_size
+
+
+def _parse_log_line(line: bytes) -> LogLine | None:
+    match = _LOG_LINE.fullmatch(line)
+    if match is None:
+        return None
+    old, new, who, message = (part.decode("utf-8", "replace") for part in match.groups(b""))
+    return LogLine(old, new, who, message)
+
+
 def _end_of_last_line(descriptor: int, size: int) -> int:
-    end = size
+    end, length = size, 1
     while end:
-        start = max(0, end - 65536)
+        start = max(0, end - length)
         found = os.pread(descriptor, end - start, start).rfind(b"\n")
         if found >= 0:
             return start + found + 1
-        end = start
+        end, length = start, 65536
     return 0
 
 
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all bytes, or raise OSError."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the names in a folder are on disk."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _unlink_quietly(path: Path) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return
-
-
-def _remove_empty_folders(path: Path) -> None:
+def _remove_empty_folders(path: str) -> None:
     for folder, _, _ in os.walk(path, topdown=False):
         os.rmdir(folder)

@@ -28,6 +28,7 @@ from gitctx.errors import (
 from gitctx.format.layout import Tree
 from gitctx.format.messages import Commit, Tag, decode_commit, decode_tag
 from gitctx.format.objects import Kind, Object, parse_tree
+from gitctx.repository.disk import sync_files
 from gitctx.repository.refs import LogLine, Refs, SwapUnsettled
 from gitctx.repository.translate import from_git, from_os, not_owned, translated
 
@@ -35,6 +36,10 @@ TREE_CACHE_NODES = 60_000
 """How many tree entries a Repository keeps parsed: about 15 MB."""
 REOPEN_AFTER_READS = 200_000
 """A libgit2 handle grows with what it reads: this many reads later it is opened anew."""
+REOPEN_AFTER_MOVES = 48
+"""It never forgets a pack that it saw, and looks through all of them: so many heads later it is opened anew."""
+COMPACT_EVERY = 16
+"""After so many publications a process looks for packs to merge."""
 _KINDS: dict[int, Kind] = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 
 
@@ -56,12 +61,15 @@ class Repository:
     def __init__(self, path: Path, *, git_timeout_s: float = 600.0) -> None:
         self.path = path
         self.objects_dir = path / "objects"
+        self._objects_path = str(self.objects_dir)
         self.refs = Refs(path)
         self._git_timeout_s = git_timeout_s
         self._local = threading.local()
         self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._tree_nodes = 0
         self._trees_lock = threading.Lock()
+        self._published = 0
+        self._compacted_at = -COMPACT_EVERY
         _alive.add(self)
         pygit2.settings.mwindow_file_limit = 200
 
@@ -113,9 +121,14 @@ class Repository:
     def _handle(self) -> pygit2.Repository:
         local = self._local
         handle: pygit2.Repository | None = getattr(local, "handle", None)
-        if handle is None or local.pid != os.getpid() or local.reads > REOPEN_AFTER_READS:
+        if (
+            handle is None
+            or local.pid != os.getpid()
+            or local.reads > REOPEN_AFTER_READS
+            or self.refs.moves - local.moves > REOPEN_AFTER_MOVES
+        ):
             handle = self._open_handle()
-            local.handle, local.pid, local.reads = handle, os.getpid(), 0
+            local.handle, local.pid, local.reads, local.moves = handle, os.getpid(), 0, self.refs.moves
         local.reads += 1
         return handle
 
@@ -271,10 +284,14 @@ class Repository:
 
     def put_down(self, objects: Sequence[Object], *, durable: bool) -> None:
         """Write objects that a ref reaches already. Raises OSError."""
-        from gitctx.repository.objects import written
+        from gitctx.repository.packs import written
 
-        with written(self.objects_dir, objects, durable=durable):
-            pass
+        with written(self._objects_path, objects, durable=durable) as under_way:
+            files = under_way.write()
+            if durable:
+                sync_files(files)
+            under_way.appear()
+            failpoints.hit("objects.after_write")
 
     def publish(
         self,
@@ -290,28 +307,44 @@ class Repository:
     ) -> None:
         """Put objects down and move a ref to `new`, which needs them. Raises what `Refs.swap` raises.
 
-        What a repack took away meanwhile is written again: right before the swap, and once more after it, because from
-        then on every repack that begins finds it reached.
+        Objects that somebody took away meanwhile are written again: right before the swap, and once more after it,
+        because from then on every repack that begins finds them reached.
         """
-        from gitctx.repository.objects import written
+        from gitctx.repository.packs import written
 
-        with written(self.objects_dir, objects, durable=durable) as write_again:
+        with written(self._objects_path, objects, durable=durable) as under_way, self.refs.new_value(new) as value:
+            files = under_way.write()
+            if durable:
+                sync_files([*files, value.descriptor])
+            under_way.appear()
+            failpoints.hit("objects.after_write")
             failpoints.hit("write.before_swap")
-            write_again()
-            self.refs.swap(ref, new, expected=expected, who=who, message=message, at_s=at_s, durable=durable)
+            under_way.ensure()
+            self.refs.swap(ref, value, expected=expected, who=who, message=message, at_s=at_s, durable=durable)
             failpoints.hit("write.after_swap")
+            self._published += 1
             try:
-                write_again()
+                under_way.ensure()
             except OSError as error:
                 raise SwapUnsettled(str(error)) from error
 
-    def clear_stale_keeps(self, before_s: float) -> None:
-        """Remove `.keep` files older than a time stamp that killed writers left; only for the holder of the writer
-        queue.
+    def compact_if_due(self) -> None:
+        """Merge small packs if there are many: looks after a process's first publication and after each 16 more. To be
+        called outside of any turn; costs nothing when it isn't due, and raises nothing.
         """
-        from gitctx.repository.objects import clear_stale_keeps
+        if self._published and self._published - self._compacted_at >= COMPACT_EVERY:
+            from gitctx.repository.compaction import Compactor
 
-        clear_stale_keeps(self.objects_dir, before_s)
+            self._compacted_at = self._published
+            Compactor(str(self.path)).run()
+
+    def clear_stale_keeps(self, before_s: float) -> None:
+        """Remove what killed writers left among the packs before a time stamp: `.keep` files, and parts of packs that
+        never appeared. Only for the holder of the writer queue.
+        """
+        from gitctx.repository.packs import clear_leftovers
+
+        clear_leftovers(self._objects_path, before_s)
 
     def sync_everything(self) -> None:
         """Wait until all that anybody wrote to the store's file system is on disk."""
@@ -326,6 +359,11 @@ class Repository:
             return self.refs.read(name)
         except OSError as error:
             raise from_os(error, self.path) from error
+
+    def last_log_line(self, name: str) -> LogLine | None:
+        """The last line of a ref's reflog that can be read; None if there is none."""
+        with translated(self.path):
+            return self.refs.last_log_line(name)
 
     def log_tail(self, name: str, max_bytes: int = 262144) -> list[LogLine]:
         """The last lines of a ref's reflog, oldest first: as many as fit into so many bytes."""

@@ -17,7 +17,8 @@ from gitctx.errors import InvalidInput, InvalidName
 from gitctx.format import layout, messages
 from gitctx.format.documents import format_time, parse_time, to_canonical_json
 from gitctx.format.keys import check_actor, check_checkpoint_name, check_message, key_fault
-from gitctx.format.objects import Object, make_object, pack_bytes
+from gitctx.format.objects import Object, make_object
+from gitctx.format.packs import make_pack
 from gitctx_testkit.git import clean_environment, git
 from gitctx_testkit.trees import MemoryTrees
 
@@ -84,7 +85,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def take_in(folder: Path, objects: list[Object]) -> None:
     """Let git check and keep a pack of ours."""
-    pack, _, _ = pack_bytes(objects)
+    pack, _ = make_pack(objects)
     done = subprocess.run(
         ["git", "index-pack", "--stdin", "--strict"],
         cwd=folder,

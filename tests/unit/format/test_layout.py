@@ -11,7 +11,8 @@ import pytest
 
 from gitctx.errors import InvalidKey
 from gitctx.format import layout
-from gitctx.format.objects import BLOB, TREE, Node, make_object, pack_bytes, serialise_tree
+from gitctx.format.objects import BLOB, TREE, Node, make_object, serialise_tree
+from gitctx.format.packs import make_pack
 from gitctx.repository import Repository
 from gitctx_testkit.git import git
 from gitctx_testkit.trees import MemoryTrees, etag
@@ -53,7 +54,7 @@ def in_git(folder: Path, trees: MemoryTrees) -> Repository:
     """The trees, and the blob `x`, in a real repository: git itself takes them in, strictly."""
     bare = folder / "bare.git"
     git(folder, "init", "-q", "--bare", str(bare))
-    pack, _, _ = pack_bytes([*(make_object("tree", raw) for raw in trees.raw.values()), make_object("blob", b"x")])
+    pack, _ = make_pack([*(make_object("tree", raw) for raw in trees.raw.values()), make_object("blob", b"x")])
     place = bare / "objects" / "pack" / "pack-1.pack"
     place.write_bytes(pack)
     git(bare, "index-pack", "--strict", str(place))

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from gitctx.format import messages
 from gitctx.format.objects import (
     BLOB,
     TREE,
     Node,
-    Object,
     blob_id,
-    loose_bytes,
     make_object,
-    pack_bytes,
     parse_tree,
     serialise_tree,
 )
@@ -37,54 +32,6 @@ def git_bytes(folder: Path, *arguments: str, stdin: bytes = b"") -> bytes:
 def bare(tmp_path: Path) -> Path:
     git(tmp_path, "init", "-q", "--bare", "bare.git")
     return tmp_path / "bare.git"
-
-
-def sample() -> list[Object]:
-    """A commit and a tag on it over blobs of every size class of a pack's header."""
-    rng = random.Random(1)
-    sizes = (0, 1, 15, 16, 17, 127, 128, 2047, 2048, 2049, 70_000, 300_000)
-    blobs = [make_object("blob", rng.randbytes(size)) for size in sizes]
-    tree = make_object("tree", serialise_tree({f"f{n}": Node(BLOB, blob.oid) for n, blob in enumerate(blobs)}))
-    who = messages.actor_identity("coder \u00e9", AT)
-    raw = messages.encode_commit(tree=tree.oid, parents=[], author=who, committer=who, message="one\n")
-    commit = make_object("commit", raw)
-    tag = make_object("tag", messages.encode_tag(target=commit.oid, name="v1", tagger=who, message="one\n"))
-    return [*blobs, tree, commit, tag]
-
-
-def test_git_indexes_our_pack_strictly_and_makes_the_very_index_that_we_made(bare: Path) -> None:
-    objects = sample()
-    pack, index, name = pack_bytes(objects)
-    place = bare / "objects" / "pack" / f"pack-{name}.pack"
-    place.write_bytes(pack)
-    said = git(bare, "index-pack", "--strict", "--fsck-objects", "-o", "theirs.idx", str(place))
-    assert name in said
-    assert (bare / "theirs.idx").read_bytes() == index
-    place.with_suffix(".idx").write_bytes(index)
-    git(bare, "verify-pack", str(place))
-    git(bare, "fsck", "--strict", "--full")
-    for item in objects:
-        assert git_bytes(bare, "cat-file", item.kind, item.oid) == item.data
-
-
-def test_a_pack_whose_ids_share_and_miss_first_bytes_is_found_by_its_fan_out(bare: Path) -> None:
-    for count in (0, 1, 2, 700):
-        pack, index, name = pack_bytes([make_object("blob", b"%d" % number) for number in range(count)])
-        place = bare / f"{name}.pack"
-        place.write_bytes(pack)
-        git(bare, "index-pack", "--strict", "-o", f"{name}.idx", str(place))
-        assert (bare / f"{name}.idx").read_bytes() == index
-
-
-def test_git_reads_our_loose_objects(bare: Path) -> None:
-    objects = sample()
-    for item in objects:
-        place = bare / "objects" / item.oid[:2] / item.oid[2:]
-        place.parent.mkdir(exist_ok=True)
-        place.write_bytes(loose_bytes(item))
-    git(bare, "fsck", "--strict", "--full")
-    for item in objects:
-        assert git_bytes(bare, "cat-file", item.kind, item.oid) == item.data
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"a\r\nb", b"\xff\xfe", b"blob 3\0abc"])
