@@ -202,7 +202,7 @@ def _wait_with_ticket(descriptor: int, patience_s: float, place: Place) -> Turn:
         waited = queue.first_of(start, number) is not None
         if waited and not _queue_up(queue, start, number, patience_s, place):
             return Turn(descriptor, held=False, alone=False, ticket=number, waited=True)
-        alone = queue.first_of(0, number) is None
+        alone = (start == 0 and not waited) or queue.first_of(0, number) is None
         return Turn(descriptor, held=True, alone=alone, ticket=number, waited=waited)
     except OSError:
         return Turn(descriptor, held=False, alone=False)

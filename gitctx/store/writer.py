@@ -42,6 +42,9 @@ _GROUP = 64
 _GROUP_BYTES = 8 * 1024 * 1024
 """... and no more once their values come to this."""
 
+_PARCEL_BYTES = 1024 * 1024
+"""No more than this is handed to another program to write: larger values take their own turn."""
+
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
@@ -161,7 +164,14 @@ class Writer:
             return []
         with self._guard:
             waiting = list(self._waiting)[:_GROUP]
-        return [pending for pending in waiting if pending.request.parcel is not None]
+        chosen, room = [], _PARCEL_BYTES
+        for pending in waiting:
+            room -= pending.request.weight
+            if room < 0:
+                break
+            if pending.request.parcel is not None:
+                chosen.append(pending)
+        return chosen
 
     def settled_elsewhere(self, pending: Pending, written: Written) -> None:
         """Another program made a write that waits here."""
