@@ -7,7 +7,6 @@ A tag points at a commit without parents whose tree is the content. So it never 
 from __future__ import annotations
 
 import errno
-import socket
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +28,7 @@ from gitctx.repository import RefLocked, RefMoved, SwapUnsettled
 from gitctx.repository.translate import from_os
 from gitctx.store import Store, View
 from gitctx.store.edits import Edit, PutEtag, Remove, digest_of, plan_edits
+from gitctx.store.host import hostname
 from gitctx.store.request import Planned, Request
 from gitctx.values import Change, Checkpoint, Revision, SessionId, Written
 
@@ -69,7 +69,7 @@ class Checkpoints:
     def _objects(self, name: str, text: str, revision: str, write_id: str, now: datetime) -> tuple[Object, Object]:
         """The commit that holds the content, and the tag on it."""
         who = messages.actor_identity(self._actor, now)
-        host = messages.host_identity(socket.gethostname(), now)
+        host = messages.host_identity(hostname(), now)
         trailers = [(messages.OP, "checkpoint")]
         if self._session is not None:
             trailers.append((messages.SESSION, self._session))
@@ -89,7 +89,7 @@ class Checkpoints:
         """Make the tag, if there is none of that name. Raises RefMoved if there is."""
         config, repository = self._store.config, self._store.repository
         durable = config.durability == "durable"
-        host = messages.host_identity(socket.gethostname(), now)
+        host = messages.host_identity(hostname(), now)
         when_spent: GitctxError
         deadline = config.monotonic() + config.retry.deadline_s
         delays = config.retry.delays(config.rng)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx.errors import InvalidKey
 from gitctx.format.keys import segment_fault
-from gitctx.format.objects import BLOB, TREE, Node, tree_row
+from gitctx.format.objects import BLOB, TREE, Node, parse_tree, split_tree, tree_row
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -46,16 +46,17 @@ split.
 class Tree(dict[str, Node]):
     """A parsed tree, treated as immutable. What was found out about it is remembered with it.
 
-    `shape` sorts its names; `order` and `rows` are its entries as git sorts and writes them, so that a tree that
-    differs in one entry is made without looking at the others; `prefix` is the start of a digest that all its children
-    are known to have; `split` says whether it has sub-trees of a split (None: not looked yet), `wide` that it is known
-    to be one of more than 256 children.
+    `shape` sorts its names; `raw` are its bytes; `order` and `rows` are its entries as git sorts and writes them, so
+    that a tree that differs in one entry is made without looking at the others; `prefix` is the start of a digest that
+    all its children are known to have; `split` says whether it has sub-trees of a split (None: not looked yet), `wide`
+    that it is known to be one of more than 256 children.
     """
 
-    __slots__ = ("order", "prefix", "rows", "shape", "split", "wide")
+    __slots__ = ("order", "prefix", "raw", "rows", "shape", "split", "wide")
 
-    def __init__(self, entries: Mapping[str, Node] | None = None) -> None:
+    def __init__(self, entries: Mapping[str, Node] | None = None, raw: bytes | None = None) -> None:
         super().__init__(entries or {})
+        self.raw = raw
         self.shape: Shape | None = None
         self.order: list[bytes] | None = None
         self.rows: list[bytes] = []
@@ -65,23 +66,38 @@ class Tree(dict[str, Node]):
 
     def data(self) -> bytes:
         """The raw tree."""
-        if self.order is None:
-            pairs = sorted(tree_row(name, node) for name, node in self.items())
-            self.rows = [row for _, row in pairs]
-            self.order = [place for place, _ in pairs]
-        return b"".join(self.rows)
+        if self.raw is None:
+            self._sort()
+            self.raw = b"".join(self.rows)
+        return self.raw
+
+    def _sort(self) -> list[bytes]:
+        """Know `order` and `rows`; the first of them."""
+        if self.order is not None:
+            return self.order
+        if self.raw is not None:
+            found = split_tree(self.raw)
+            order = [name + b"/" if mode == b"40000" else name for mode, name, _ in found]
+            proper = len(found) == len(self) and not any(mode[0] == 48 for mode, _, _ in found)
+            if proper and order == sorted(order):
+                self.rows = [b"%s %s\0%s" % row for row in found]
+                self.order = order
+                return order
+        pairs = sorted(tree_row(name, node) for name, node in self.items())
+        self.rows = [row for _, row in pairs]
+        self.order = [place for place, _ in pairs]
+        return self.order
 
     def updated(self, updates: Mapping[str, Node | None]) -> Tree:
         """A copy with other nodes for some names (None: without it)."""
         fresh = Tree(self)
-        if self.order is not None:
-            fresh.order, fresh.rows = self.order.copy(), self.rows.copy()
+        fresh.order = order = self._sort().copy()
+        fresh.rows = self.rows.copy()
         for name, node in updates.items():
             before = fresh.pop(name, None) if node is None else fresh.get(name)
             if node is not None:
                 fresh[name] = node
-            if fresh.order is not None:
-                _update_rows(fresh.order, fresh.rows, name, before, node)
+            _update_rows(order, fresh.rows, name, before, node)
         return fresh
 
 
@@ -140,6 +156,11 @@ def _is_bucket(name: str, node: Node) -> bool:
 def _subtree(tree: Tree, name: str) -> Node | None:
     node = tree.get(name)
     return node if node is not None and node.is_tree else None
+
+
+def parse(data: bytes) -> Tree:
+    """A raw tree. Raises ValueError if it is torn."""
+    return Tree(parse_tree(data), data)
 
 
 def is_split(tree: Tree) -> bool:

@@ -6,6 +6,7 @@ Source: git's documentation, "Git Internals - Git Objects".
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
@@ -13,6 +14,8 @@ Kind = Literal["commit", "tree", "blob", "tag"]
 
 BLOB = "100644"
 TREE = "40000"
+_MODES = {b"100644": BLOB, b"40000": TREE}
+_ROWS = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL).findall
 _ENTRY_MODES = frozenset({"100644", "100755", "100664"})
 
 
@@ -53,20 +56,20 @@ def blob_id(data: bytes) -> str:
     return make_object("blob", data).oid
 
 
+def split_tree(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
+    """Mode, name and id of each entry of a raw tree, as bytes and in its order. Raises ValueError if it is torn."""
+    rows = _ROWS(data)
+    if sum(len(mode) + len(name) for mode, name, _ in rows) + 22 * len(rows) != len(data):
+        raise ValueError("the tree holds something that isn't an entry")
+    return rows
+
+
 def parse_tree(data: bytes) -> dict[str, Node]:
     """Names and nodes of a raw tree. Bytes that aren't UTF-8 become lone surrogates. Raises ValueError if torn."""
-    entries: dict[str, Node] = {}
-    position, size = 0, len(data)
-    while position < size:
-        space = data.index(b" ", position)
-        end = data.index(b"\0", space)
-        oid = data[end + 1 : end + 21]
-        if len(oid) != 20:
-            raise ValueError("a tree ends in the middle of an entry")
-        name = data[space + 1 : end].decode("utf-8", "surrogateescape")
-        entries[name] = Node(data[position:space].decode("ascii").lstrip("0"), oid.hex())
-        position = end + 21
-    return entries
+    return {
+        name.decode("utf-8", "surrogateescape"): Node(_MODES.get(mode) or mode.decode().lstrip("0"), oid.hex())
+        for mode, name, oid in split_tree(data)
+    }
 
 
 def tree_row(name: str, node: Node) -> tuple[bytes, bytes]:

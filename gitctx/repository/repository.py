@@ -25,9 +25,10 @@ from gitctx.errors import (
     RevisionNotFound,
     StoreNotFound,
 )
+from gitctx.format import layout
 from gitctx.format.layout import Tree
 from gitctx.format.messages import Commit, Tag, decode_commit, decode_tag
-from gitctx.format.objects import Kind, Object, parse_tree
+from gitctx.format.objects import Kind, Object
 from gitctx.repository.disk import sync_files
 from gitctx.repository.loose import read_loose
 from gitctx.repository.refs import LogLine, Refs, SwapUnsettled
@@ -245,7 +246,7 @@ class Repository:
         if kind != "tree":
             raise BrokenHistory(f"{oid} should be a tree and is a {kind}", hint="see `gitctx verify --full`")
         try:
-            tree = Tree(parse_tree(data))
+            tree = layout.parse(data)
         except ValueError as error:
             raise BrokenHistory(f"the tree {oid} can't be read: {error}", hint="see `gitctx verify --full`") from error
         self.remember_tree(oid, tree)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 
 from gitctx import failpoints
@@ -17,6 +16,7 @@ from gitctx.store import rejoin
 from gitctx.store.branch import Branch
 from gitctx.store.chain import Chain
 from gitctx.store.draft import Draft
+from gitctx.store.host import hostname
 from gitctx.store.ids import IdIndex
 from gitctx.store.queue import Turn
 from gitctx.values import Revision
@@ -29,7 +29,7 @@ class Publisher:
         self._branch = branch
         self._repository = repository
         self._config = config
-        self._hostname = os.uname().nodename
+        self._hostname = hostname()
 
     def settle_head(self, turn: Turn) -> Revision:
         """The head to build on: what a forced move of the ref threw off is merged back."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,8 +158,8 @@ def test_of_eight_threads_one_makes_the_checkpoint_and_seven_are_told_so(ctx: Co
 def test_an_unknown_outcome_names_the_id_and_repeating_it_gives_the_checkpoint(
     store: Store, ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(path: Path) -> None:
-        if path == store.path / "refs" / "tags":
+    def broken(path: str) -> None:
+        if path == str(store.path / "refs" / "tags"):
             raise OSError(5, "the disk is gone")
 
     with monkeypatch.context() as patch:

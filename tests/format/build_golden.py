@@ -9,11 +9,11 @@ changed the format.
 from __future__ import annotations
 
 import random
-import socket
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 if __name__ == "__main__":
@@ -48,7 +48,7 @@ def build(path: Path) -> Store:
     """The golden store, at a path that doesn't exist yet."""
     clock = Clock()
     config = Config(clock=lambda: clock.now, rng=random.Random(1), durability="relaxed")
-    with mock.patch.object(socket, "gethostname", return_value=HOSTNAME):
+    with mock.patch("gitctx.store.host.os.uname", return_value=SimpleNamespace(nodename=HOSTNAME)):
         store = Store.create(path, config)
         _write_entries(Context(store, actor="planner"), clock)
         _work_in_sessions(store, clock)
