@@ -130,10 +130,20 @@ class Repository:
             or local.reads > REOPEN_AFTER_READS
             or self.refs.moves - local.moves > REOPEN_AFTER_MOVES
         ):
+            self._drop_handle()
             handle = self._open_handle()
             local.handle, local.pid, local.reads, local.moves = handle, os.getpid(), 0, self.refs.moves
         local.reads += 1
         return handle
+
+    def _drop_handle(self) -> None:
+        """Let go of the handle and of every file that it has open; one of the parent's, in a forked child, is left
+        alone.
+        """
+        handle: pygit2.Repository | None = getattr(self._local, "handle", None)
+        self._local.handle = None
+        if handle is not None and self._local.pid == os.getpid():
+            handle.free()
 
     def _open_handle(self) -> pygit2.Repository:
         flags = pygit2.enums.RepositoryOpenFlag.NO_SEARCH | pygit2.enums.RepositoryOpenFlag.BARE
@@ -193,7 +203,7 @@ class Repository:
         return _KINDS[int(kind)], data
 
     def _read_again(self, oid: str, first: Exception) -> tuple[int, bytes]:
-        self._local.handle = None
+        self._drop_handle()
         try:
             kind, data = read_loose(self._objects, oid) or self._handle().read(oid)
             return int(kind), data
