@@ -24,7 +24,7 @@ def options() -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Measure gitctx beside what one would pick instead. Set TMPDIR to measure another file system.",
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: under a minute, rougher figures")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: a minute and a half, rougher figures")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--out", type=Path, metavar="DIR", help="where JSON and plots go")
     return parser.parse_args()
@@ -46,7 +46,11 @@ def main() -> None:
             sections.append(section)
             print(f"\n{table(section)}\n  [{time.monotonic() - started:.0f} s]", flush=True)
     path = save(out, machine, scale, sections)
-    print(f"\nsaved: {path}")
+    broken = [f"{section.name}: {check.text}" for section in sections for check in section.checks if not check.kept]
+    print(
+        "\n" + "\n".join(["promises not kept:", *(f"  {each}" for each in broken)] if broken else ["all promises kept"])
+    )
+    print(f"saved: {path}")
 
 
 if __name__ == "__main__":

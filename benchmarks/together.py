@@ -17,7 +17,7 @@ from benchmarks.measure import percentile
 
 PATIENCE_S = 120.0
 _PRELOADED = [
-    "benchmarks.hands",
+    *(f"benchmarks.{name}" for name in ("growth", "hands", "watchers")),
     *(f"benchmarks.writers.{name}" for name in ("context", "sqlite", "json_file", "redis_server", "etcd_server")),
     "gitctx.store.writer",
 ]
@@ -95,10 +95,10 @@ Hire = Callable[[Path, int, int], Hand]
 
 def processes(hire: Hire, place: Path, count: int, window_s: float, *, seed: int) -> Window:
     """A window of so many processes."""
-    context = _context()
-    barrier, results = context.Barrier(count), context.Queue()
+    starting = context()
+    barrier, results = starting.Barrier(count), starting.Queue()
     workers = [
-        context.Process(target=_work, args=(hire, place, number, window_s, seed, barrier, results), daemon=True)  # type: ignore[attr-defined]
+        starting.Process(target=_work, args=(hire, place, number, window_s, seed, barrier, results), daemon=True)  # type: ignore[attr-defined]
         for number in range(count)
     ]
     for worker in workers:
@@ -159,12 +159,12 @@ def details(windows: Sequence[Window]) -> dict[str, float]:
     }
 
 
-def _context() -> BaseContext:
+def context() -> BaseContext:
     """Processes are forked from a small one that has imported what they need: 16 start in a blink."""
-    context = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
+    found = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
     if sys.platform == "linux":
-        context.set_forkserver_preload(_PRELOADED)
-    return context
+        found.set_forkserver_preload(_PRELOADED)
+    return found
 
 
 def _work(hire: Hire, place: Path, number: int, window_s: float, seed: int, barrier: Barrier, results: Results) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -54,15 +53,16 @@ class SqliteWatcher:
 
 
 class JsonFileWatcher:
-    """Loads the file once a second."""
+    """Loads the file again and again, with a pause in between."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, *, poll_s: float) -> None:
+        self._poll_s = poll_s
         self._file = JsonFileWriter(place)
         self._value = self._file.read(KEY)
 
     def next_value(self) -> bytes:
         while (value := self._file.read(KEY)) == self._value:
-            time.sleep(POLL_S)
+            time.sleep(self._poll_s)
         self._value = value
         return value
 
@@ -96,14 +96,3 @@ class EtcdWatcher:
             result = json.loads(self._events.readline())["result"]
             if result.get("events"):
                 return etcd_server.watched_value(result["events"][-1])
-
-
-POLL_S = 1.0
-WATCHERS: Mapping[type, Callable[[Path], Watcher]] = {
-    ContextWriter: ContextWatcher,
-    SqliteWriter: SqliteWatcher,
-    JsonFileWriter: JsonFileWatcher,
-    RedisWriter: RedisWatcher,
-    EtcdWriter: EtcdWatcher,
-}
-"""Who watches what a writer of that type writes."""

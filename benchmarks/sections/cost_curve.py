@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import NamedTuple
 from benchmarks.growth import SHAPES, age, shaped, sow
 from benchmarks.hands import OwnKeys
 from benchmarks.measure import Check, Point, Row, Scale, Section, interleave, seconds
-from benchmarks.together import threads
+from benchmarks.together import context, threads
 from benchmarks.workload import Update, entries, excerpt
 from benchmarks.writers.context import ContextWriter
 from gitctx.values import Durability
@@ -113,7 +112,7 @@ def run(folder: Path, scale: Scale) -> Section:
 def _grown(folder: Path, size: _Size, rng: random.Random) -> Iterator[_Line]:
     """Lines over keys and over history. Each has a store of its own: durable writes sync what relaxed ones left."""
     names = list(entries(400))
-    with ProcessPoolExecutor(_BUILDERS, mp_context=multiprocessing.get_context("spawn")) as builders:
+    with ProcessPoolExecutor(_BUILDERS, mp_context=context()) as builders:
         aged = {
             number: builders.submit(age, _place(folder, f"aged-{number}") / "store.git", number)
             for number in reversed(size.commits)

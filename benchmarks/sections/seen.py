@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measure import Check, Row, Scale, Section, interleave, percentile
-from benchmarks.watchers import KEY, POLL_S, WATCHERS, Watcher
+from benchmarks.together import context
+from benchmarks.watchers import (
+    KEY,
+    ContextWatcher,
+    EtcdWatcher,
+    JsonFileWatcher,
+    RedisWatcher,
+    SqliteWatcher,
+    Watcher,
+)
 from benchmarks.workload import Update, entries
 from benchmarks.writers import OpenWriter, Writer
 from benchmarks.writers.context import ContextWriter
@@ -22,9 +31,15 @@ from benchmarks.writers.sqlite import SqliteWriter
 
 NAME = "seen"
 
+OpenWatcher = Callable[[Path], Watcher]
+
 DURABLE = "gitctx durable, head read in a loop"
 JSON_FILE = "JSON file, loaded once a second"
-LABELS = {REDIS: f"{REDIS}, told", ETCD: f"{ETCD}, told"}
+SERVERS: Mapping[str, tuple[str, OpenWatcher]] = {
+    REDIS: (f"{REDIS}, told", RedisWatcher),
+    ETCD: (f"{ETCD}, told", EtcdWatcher),
+}
+_PAUSE_S = 0.005
 _PATIENCE_S = 60.0
 _LEAST_MS = 0.01
 
@@ -32,12 +47,13 @@ _LEAST_MS = 0.01
 class _Size(NamedTuple):
     rounds: int
     writes: int
+    poll_s: float
 
 
 _SIZES: Mapping[Scale, _Size] = {
-    "full": _Size(rounds=11, writes=20),
-    "quick": _Size(rounds=3, writes=10),
-    "tiny": _Size(rounds=1, writes=1),
+    "full": _Size(rounds=11, writes=20, poll_s=1.0),
+    "quick": _Size(rounds=3, writes=10, poll_s=1.0),
+    "tiny": _Size(rounds=1, writes=1, poll_s=0.01),
 }
 
 
@@ -51,22 +67,22 @@ class _Delays(NamedTuple):
 def run(folder: Path, scale: Scale) -> Section:
     """Measure a writer in this process and a watcher in another one, which only watches during its turn."""
     size = _SIZES[scale]
-    contenders: Mapping[str, OpenWriter] = {
-        DURABLE: ContextWriter.durable,
-        "gitctx relaxed, head read in a loop": ContextWriter.relaxed,
-        "SQLite FULL, selected in a loop": SqliteWriter.full,
-        **{LABELS[name]: open_writer for name, open_writer in servers().items()},
-        JSON_FILE: JsonFileWriter,
+    contenders: Mapping[str, tuple[OpenWriter, OpenWatcher]] = {
+        DURABLE: (ContextWriter.durable, ContextWatcher),
+        "gitctx relaxed, head read in a loop": (ContextWriter.relaxed, ContextWatcher),
+        "SQLite FULL, selected in a loop": (SqliteWriter.full, SqliteWatcher),
+        **{SERVERS[name][0]: (open_writer, SERVERS[name][1]) for name, open_writer in servers().items()},
+        JSON_FILE: (JsonFileWriter, partial(JsonFileWatcher, poll_s=size.poll_s)),
     }
     pairs: dict[str, _Pair] = {}
     delays: dict[str, _Delays] = {}
     turns: dict[str, Callable[[], float]] = {}
-    for number, (name, open_writer) in enumerate(contenders.items()):
+    for number, (name, (open_writer, open_watcher)) in enumerate(contenders.items()):
         place = folder / str(number)
         place.mkdir()
         writer = open_writer(place)
         writer.fill({**entries(200), KEY: b"nothing yet\n"})
-        pairs[name] = _Pair(writer, place)
+        pairs[name] = _Pair(writer, open_watcher, place, size.poll_s if name == JSON_FILE else _PAUSE_S)
         delays[name] = _Delays([], [])
         turns[name] = _turn(pairs[name], size.writes if name != JSON_FILE else 1, delays[name])
     samples = interleave(turns, rounds=size.rounds)
@@ -103,17 +119,18 @@ def run(folder: Path, scale: Scale) -> Section:
 class _Pair:
     """A writer here, and its watcher in a process of its own."""
 
-    def __init__(self, writer: Writer, place: Path) -> None:
+    def __init__(self, writer: Writer, open_watcher: OpenWatcher, place: Path, pause_s: float) -> None:
+        """`pause_s`: the longest pause before a write, so that it meets any moment of a watcher that pauses."""
         self.writer = writer
-        spawning = multiprocessing.get_context("spawn")
-        self._connection, theirs = spawning.Pipe()
-        self._process = spawning.Process(target=_watch, args=(WATCHERS[type(writer)], place, theirs), daemon=True)
+        starting = context()
+        self._connection, theirs = starting.Pipe()
+        self._process = starting.Process(target=_watch, args=(open_watcher, place, theirs), daemon=True)  # type: ignore[attr-defined]
         self._process.start()
         theirs.close()
         self._receive()
         self._rng = random.Random(5)
         self._done = 0
-        self._pause_s = POLL_S if isinstance(writer, JsonFileWriter) else 0.005
+        self._pause_s = pause_s
 
     def delay(self) -> tuple[float, float]:
         """One write: ms until it was seen, from the acknowledgement and from the call."""
@@ -142,7 +159,7 @@ class _Pair:
         self.writer.close()
 
 
-def _watch(open_watcher: Callable[[Path], Watcher], place: Path, connection: Connection) -> None:
+def _watch(open_watcher: OpenWatcher, place: Path, connection: Connection) -> None:
     watcher = open_watcher(place)
     connection.send((b"ready", 0.0))
     while True:
