@@ -68,10 +68,10 @@ def run_git(
 
     command = command_line(git_dir, *arguments)
     shown = "git " + " ".join(arguments)
-    with tempfile.TemporaryFile() as source:
-        source.write(stdin)
-        source.seek(0)
-        try:
+    try:
+        with tempfile.TemporaryFile() as source:
+            source.write(stdin)
+            source.seek(0)
             status, output, talk = Git(str(git_dir)).execute(
                 command,
                 istream=source,
@@ -81,8 +81,8 @@ def run_git(
                 strip_newline_in_stdout=False,
                 kill_after_timeout=timeout_s,
             )
-        except (GitCommandNotFound, GitCommandError, OSError) as error:
-            raise GitFailed(f"{shown} couldn't be run: {error}", hint="is git installed and on the PATH?") from error
+    except (GitCommandNotFound, GitCommandError, OSError) as error:
+        raise GitFailed(f"{shown} couldn't be run: {error}", hint="is git installed and on the PATH?") from error
     text = talk.decode("utf-8", "replace") if isinstance(talk, bytes) else str(talk)
     if status not in ok:
         raise GitFailed(

@@ -11,7 +11,7 @@ from gitctx.config import Config
 from gitctx.context import Context
 from gitctx.repository import Repository
 from gitctx.store import Store
-from gitctx_testkit.git import git
+from gitctx_testkit.git import git, make_loose
 
 RELAXED = Config(durability="relaxed")
 
@@ -63,37 +63,42 @@ def recorder(store: Store, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return Recorder(store.path, monkeypatch)
 
 
-def test_objects_and_their_folders_are_on_disk_before_the_ref_moves_and_the_ref_before_the_answer(
-    store: Store, recorder: Recorder
+@pytest.mark.parametrize("keys", [1, 40])
+def test_objects_are_on_disk_before_the_ref_moves_and_the_ref_before_the_answer(
+    store: Store, recorder: Recorder, keys: int
 ) -> None:
-    written = Context(store, actor="planner").put("plan/a.md", "1")
-    tree = git(store.path, "rev-parse", "context^{tree}")
-    folder = git(store.path, "rev-parse", "context:plan")
+    with Context(store, actor="planner").batch() as batch:
+        for number in range(keys):
+            batch.put(f"plan/{number}", f"{number}")
+    names = [path for what, path in recorder.events if what in ("link", "rename") and path.startswith("objects/pack/")]
+    assert [Path(name).suffix for name in names] == [".pack", ".idx"], "an index never names a pack that isn't there"
+    pack, index = (recorder.events.index(event) for event in recorder.events if event[1] in names)
+    bytes_on_disk = {Path(path).name.split("-")[0] for what, path in recorder.events[:pack] if what == "sync"}
+    assert any(name.startswith("tmp_idx_") for name in bytes_on_disk), "its bytes come before its name"
+    assert ("sync", names[0].replace(".pack", ".keep")) in recorder.events[:pack]
     published = recorder.position("link", "refs/heads/context.lock")
-    for oid in (written.revision, written.etag, tree, folder):
-        assert oid is not None
-        place = f"objects/{oid[:2]}"
-        named = recorder.position("rename", f"{place}/{oid[2:]}")
-        before = [path for what, path in recorder.events[:named] if what == "sync"]
-        assert any(path.startswith(f"{place}/tmp_obj_") for path in before), "its bytes come before its name"
-        assert named < recorder.position("sync", place) < published
+    assert pack < index < recorder.position("sync", "objects/pack") < published
     moved = recorder.position("rename", "refs/heads/context")
     assert any(what == "sync" and path.startswith("gitctx/locks/") for what, path in recorder.events[:published])
     assert published < moved < recorder.position("sync", "refs/heads")
     assert recorder.events[-1] == ("sync", "refs/heads")
+    assert len([event for event in recorder.events if event[0] == "sync"]) == 5
 
 
-def test_a_large_write_has_pack_and_index_on_disk_before_the_ref_moves(store: Store, recorder: Recorder) -> None:
-    with Context(store, actor="planner").batch() as batch:
-        for number in range(40):
-            batch.put(f"many/{number}", f"{number}")
+def test_folders_that_a_durable_write_makes_are_on_disk_too(store: Store, recorder: Recorder) -> None:
+    make_loose(store.path)
+    (store.path / "objects" / "pack").rmdir()
+    ctx = Context(store, actor="planner")
+    recorder.events.clear()
+    ctx.put("plan/a.md", "1")
     published = recorder.position("link", "refs/heads/context.lock")
-    names = [path for what, path in recorder.events if what == "rename" and path.startswith("objects/pack/")]
-    assert [Path(name).suffix for name in names] == [".pack", ".idx"], "an index never names a pack that isn't there"
-    assert recorder.position("rename", names[1]) < recorder.position("sync", "objects/pack") < published
-    synced = [path for what, path in recorder.events[:published] if what == "sync"]
-    assert any("tmp_pack_" in path for path in synced)
-    assert any("tmp_idx_" in path for path in synced)
+    assert recorder.position("sync", "objects") < published
+    recorder.events.clear()
+    ctx.checkpoints.create("long/name/of/it")
+    tag = recorder.position("rename", "refs/tags/long/name/of/it")
+    for folder in ("refs/tags", "refs/tags/long", "refs/tags/long/name"):
+        assert recorder.position("sync", folder) < tag
+    assert recorder.events[-1] == ("sync", "refs/tags/long/name/of")
 
 
 def test_relaxed_writes_sync_nothing(store: Store, recorder: Recorder) -> None:
@@ -154,10 +159,9 @@ def test_what_a_durable_restore_takes_from_a_relaxed_checkpoint_is_on_disk(store
     assert recorder.synced_everything()
 
 
-def test_an_object_that_lies_there_already_is_synced_too(store: Store, recorder: Recorder) -> None:
-    """Whoever wrote it may not have synced it."""
+def test_an_object_that_lies_there_already_is_written_and_synced_all_the_same(store: Store, recorder: Recorder) -> None:
+    """Whoever wrote it may not have synced it, and a repack may drop it before the ref moves."""
     oid = git(store.path, "hash-object", "-w", "--stdin", stdin="there already")
-    recorder.events.clear()
+    (store.path / "objects" / oid[:2] / oid[2:]).rename(store.path / "aside")
     Context(store, actor="planner").put("plan/a.md", "there already")
-    assert ("sync", f"objects/{oid[:2]}/{oid[2:]}") in recorder.events
-    assert ("sync", f"objects/{oid[:2]}") in recorder.events
+    assert git(store.path, "cat-file", "blob", oid) == "there already"

@@ -16,7 +16,7 @@ from gitctx.errors import BrokenHistory, LockTimeout, ObjectMissing, StorageErro
 from gitctx.format.objects import blob_id
 from gitctx.store import Store
 from gitctx_testkit.audit import assert_sound, head_of, ids_in_history, reflog_lines
-from gitctx_testkit.git import git
+from gitctx_testkit.git import git, make_loose
 
 
 def reopened(store: Store, **config: object) -> Context:
@@ -24,6 +24,7 @@ def reopened(store: Store, **config: object) -> Context:
 
 
 def loose(store: Store, oid: str) -> Path:
+    """Where an object lies when it is loose, as after a push."""
     return store.path / "objects" / oid[:2] / oid[2:]
 
 
@@ -86,6 +87,7 @@ def test_an_empty_object_file_of_the_same_id_is_healed_by_a_large_write_too(stor
 def test_putting_a_value_again_heals_the_entry_whose_object_was_torn(store: Store, ctx: Context) -> None:
     written = ctx.put("plan/a.md", "the only copy")
     assert written.etag is not None
+    make_loose(store.path)
     empty(loose(store, written.etag))
     with pytest.raises(ObjectMissing):
         reopened(store).get("plan/a.md")
@@ -97,6 +99,7 @@ def test_an_empty_tree_file_of_the_same_id_is_healed_by_the_write(store: Store, 
     ctx.put("plan/a.md", "1")
     tree = git(store.path, "rev-parse", "context:plan")
     ctx.put("plan/a.md", "2")
+    make_loose(store.path)
     empty(loose(store, tree))
     reopened(store).put("plan/a.md", "1")
     assert git(store.path, "cat-file", "-t", tree) == "tree"

@@ -12,7 +12,7 @@ from gitctx.context import Context
 from gitctx.errors import InvalidKey
 from gitctx.store import Store
 from gitctx_testkit.audit import assert_written_once, head_of, ids_in_history
-from gitctx_testkit.git import git
+from gitctx_testkit.git import git, make_loose
 from gitctx_testkit.processes import Talk, children
 
 BRANCH = "refs/heads/context"
@@ -158,6 +158,7 @@ def test_a_head_that_was_thrown_off_and_pruned_stops_nobody(ctx: Context) -> Non
     base = ctx.put("plan/a.md", "1").revision
     lost = ctx.put("plan/a.md", "2").revision
     force(ctx, base)
+    make_loose(ctx.store.path)
     (ctx.store.path / "objects" / lost[:2] / lost[2:]).unlink()
     ctx.put("plan/b.md", "1")
     assert content(ctx) == {"plan/a.md": "1", "plan/b.md": "1"}

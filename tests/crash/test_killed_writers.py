@@ -21,6 +21,7 @@ from gitctx_testkit.processes import ChildDied, Talk, children, die
 AT_ONCE_S = 2.0
 """Less than the queue's patience (2.5 s), and far less than the age at which a foreign lock may be cleared (10 s)."""
 RELAXED = Config(durability="relaxed")
+WRITE_POINTS = [name for name in failpoints.NAMES if not name.startswith("compact.")]
 
 
 def write(path: Path, *, large: bool, config: Config | None = None) -> None:
@@ -41,7 +42,7 @@ def die_writing(path: Path, failpoint: str) -> None:
         child.wait_killed()
 
 
-@pytest.mark.parametrize("failpoint", failpoints.NAMES)
+@pytest.mark.parametrize("failpoint", WRITE_POINTS)
 def test_after_a_kill_the_next_write_works_at_once_and_the_killed_one_is_whole_or_absent(
     store: Store, failpoint: str
 ) -> None:

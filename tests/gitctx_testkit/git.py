@@ -50,6 +50,19 @@ def git(
     return done.stdout.rstrip("\n")
 
 
+def make_loose(store: Path) -> None:
+    """Turn every pack into loose objects, such as a push leaves behind."""
+    for pack in list((store / "objects" / "pack").glob("pack-*.pack")):
+        aside = store / pack.name
+        pack.rename(aside)
+        pack.with_suffix(".idx").unlink()
+        with aside.open("rb") as source:
+            subprocess.run(
+                ["git", "unpack-objects", "-q"], cwd=store, env=clean_environment(), stdin=source, check=True
+            )
+        aside.unlink()
+
+
 def no_settings_for_libgit2(home: Path) -> None:
     """Have libgit2, which looks at the environment only once, take its settings from an (empty) home."""
     for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):

@@ -16,7 +16,7 @@ from gitctx.store import Store
 from gitctx.store.edits import Put
 from gitctx.store.request import Planned, Request
 from gitctx.store.verify import verify
-from gitctx_testkit.git import git
+from gitctx_testkit.git import git, make_loose
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +49,8 @@ def fingerprint(path: Path) -> str:
 
 
 def loose(store: Store, oid: str) -> Path:
+    """The file of an object, of which there is no other copy."""
+    make_loose(store.path)
     return store.path / "objects" / oid[:2] / oid[2:]
 
 
