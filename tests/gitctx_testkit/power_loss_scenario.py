@@ -78,11 +78,12 @@ def on_a_relaxed_write(scene: Scene) -> None:
 def on_a_push(scene: Scene) -> None:
     clone = scene.said.parent / "clone"
     git(scene.said.parent, "clone", "-q", str(scene.path), "clone")
-    (clone / "by-hand.md").write_text("by hand")
-    git(clone, "add", ".")
-    git(clone, "commit", "-q", "-m", "by hand")
     scene.say("exposed")
-    git(clone, "push", "-q")
+    for number in range(2):
+        (clone / "by-hand.md").write_text(f"by hand {number}")
+        git(clone, "add", ".")
+        git(clone, "commit", "-q", "-m", "by hand")
+        git(clone, "push", "-q")
     scene.say("exposed no more")
     scene.acknowledge(scene.context().put("plan/a.md", "on a push"))
 
@@ -120,8 +121,10 @@ def other_process(scene: Scene) -> None:
 def many(scene: Scene) -> None:
     """So many writes that what they left on the disk is put in order in between."""
     ctx = scene.context()
-    for number in range(40):
+    for number in range(36):
         scene.acknowledge(ctx.put(f"row/{number % 7}", f"{number}"))
+    ctx.store.repository.compact_if_due()
+    scene.acknowledge(ctx.put("row/0", "after that"))
 
 
 def _puts(scene: Scene, ctx: Context, folder: str) -> None:
