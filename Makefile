@@ -35,8 +35,8 @@ format: $(READY) ## let ruff mend what it can
 bench: $(READY) ## measure gitctx beside what one would pick instead
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
-soak: $(READY) ## the long runs that `make test` leaves out
-	@$(BIN)/python -m pytest -m soak --timeout=0 $(PYTEST_ARGS)
+soak: $(READY) ## the long runs that `make test` leaves out, and new examples of every property
+	@$(BIN)/python -m pytest -m 'soak or hypothesis' --hypothesis-profile=soak --timeout=0 $(PYTEST_ARGS)
 
 picture: $(READY) ## draw docs/demo.svg from a real run of the demo
 	@$(BIN)/python docs/make_picture.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +11,26 @@ import pytest
 from hypothesis import settings
 
 from gitctx.context import Context
+from gitctx.repository import repository
 from gitctx.store import Store
 from gitctx.store.verify import verify
+from gitctx_testkit.counts import SUITE_EXAMPLES
 from gitctx_testkit.git import LOCAL_VARIABLES, git, no_settings_for_libgit2
 
 # The same examples in every run; `make soak` looks for new ones.
-settings.register_profile("suite", derandomize=True, deadline=None, database=None)
-settings.register_profile("soak", max_examples=2000, deadline=None, database=None, print_blob=True)
+settings.register_profile("suite", max_examples=SUITE_EXAMPLES, derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "soak", max_examples=20 * SUITE_EXAMPLES, derandomize=False, deadline=None, database=None, print_blob=True
+)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_are_heeded() -> None:
+    """A script's background jobs ignore these, and every process that a test starts would inherit that."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +45,18 @@ def _no_outside_settings(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pyte
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / "config"))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     no_settings_for_libgit2(home)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Syncs are asked for and cost nothing: what a killed process wrote outlives it without them.
+
+    Races need their real length, and test_durability looks at nothing else, so these sync; so does every `gitctx`
+    that runs in a process of its own.
+    """
+    if not {"concurrency", "test_durability.py"} & set(request.path.parts):
+        monkeypatch.setattr(os, "fsync", os.fstat)  # it refuses a bad descriptor, too
+        monkeypatch.setattr(repository, "sync_filesystem", os.stat)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from gitctx.sessions import Claims, Machine, Sessions
 from gitctx.store import Store
 from gitctx.values import Claim
 from gitctx_testkit.children import Child, eventually
+from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.git import git
 
 START = """
@@ -58,8 +59,9 @@ print(claims.claim('job', wait_s=25).actor, flush=True)
 )
 
 
-def test_of_sixteen_processes_one_gets_each_claim(store: Store) -> None:
-    """New claims, claims of a killed session and expired ones; eight of the processes are of one session."""
+@pytest.mark.parametrize("processes", few_or_many(8, 48))
+def test_of_many_processes_one_gets_each_claim(store: Store, processes: int) -> None:
+    """New claims, claims of a killed session and expired ones; half of the processes are of one session."""
     names = [f"{kind}-{number}" for number in range(5) for kind in ("new", "dead", "expired")]
     sessions = Sessions(store, Machine())
     shared = sessions.start(actor="shared")
@@ -75,11 +77,11 @@ def test_of_sixteen_processes_one_gets_each_claim(store: Store) -> None:
                 outside.claim(name, ttl_s=1)
         racers = [
             stack.enter_context(Child(RACE, store.path, shared.id if number % 2 else "", f"racer-{number}"))
-            for number in range(16)
+            for number in range(processes)
         ]
         started = [racer.line() for racer in racers]
         own = {id for id in started if id != shared.id}
-        assert len(own) == 8
+        assert len(own) == processes // 2
         assert {sessions.state(id) for id in started} == {"alive"}
         eventually(lambda: {c.holder_state for c in outside.list()} == {"dead", "expired"}, "the short ones ran out")
         for racer in racers:

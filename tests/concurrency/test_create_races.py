@@ -11,6 +11,7 @@ from gitctx.config import Config, RetryPolicy
 from gitctx.context import Context
 from gitctx.errors import AlreadyExists, CheckpointNotFound, InvalidName, PreconditionFailed
 from gitctx.store import Store
+from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.git import git
 from gitctx_testkit.processes import Crew
 
@@ -67,26 +68,19 @@ def one_wins(path: Path, start: Callable[[Path, int], Work], rounds: int, prefix
             assert outcomes.count("refused") == CONTENDERS - 1
 
 
+@pytest.mark.parametrize("rounds", few_or_many(40, 1000))
 @pytest.mark.parametrize(("start", "prefix"), [(put_if_absent, "key/"), (create_checkpoint, "point-")])
 def test_of_those_who_create_one_name_exactly_one_wins(
-    store: Store, start: Callable[[Path, int], Work], prefix: str
+    store: Store, start: Callable[[Path, int], Work], prefix: str, rounds: int
 ) -> None:
-    one_wins(store.path, start, 150, prefix)
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize(("start", "prefix"), [(put_if_absent, "key/"), (create_checkpoint, "point-")])
-def test_of_those_who_create_one_name_exactly_one_wins_for_long(
-    store: Store, start: Callable[[Path, int], Work], prefix: str
-) -> None:
-    one_wins(store.path, start, 1000, prefix)
+    one_wins(store.path, start, rounds, prefix)
 
 
 def test_of_those_who_delete_one_checkpoint_exactly_one_succeeds(store: Store) -> None:
     ctx = Context(store, actor="planner")
-    for number in range(15):
+    for number in range(10):
         ctx.checkpoints.create(f"point-{number}")
-    one_wins(store.path, delete_checkpoint, 15, "point-")
+    one_wins(store.path, delete_checkpoint, 10, "point-")
     assert ctx.checkpoints.list() == []
 
 
@@ -104,9 +98,9 @@ def test_a_name_and_a_folder_of_that_name_never_come_to_stand_beside_each_other(
         return work
 
     with Crew(CONTENDERS, start) as crew:
-        for number in range(30):
+        for number in range(20):
             assert crew.round(f"point-{number}").count("won") == 1
-    assert len(git(store.path, "tag").splitlines()) == 30
+    assert len(git(store.path, "tag").splitlines()) == 20
 
 
 def test_of_those_who_make_one_store_exactly_one_wins(tmp_path: Path) -> None:
@@ -121,8 +115,8 @@ def test_of_those_who_make_one_store_exactly_one_wins(tmp_path: Path) -> None:
         return work
 
     with Crew(CONTENDERS, start) as crew:
-        for number in range(10):
+        for number in range(5):
             outcomes = crew.round(f"store-{number}.git")
             assert outcomes.count("won") == 1
             Context(Store.open(tmp_path / f"store-{number}.git"), actor="planner").put("plan/a.md", "1")
-    assert len(list(tmp_path.iterdir())) == 10, "nothing half made is left behind"
+    assert len(list(tmp_path.iterdir())) == 5, "nothing half made is left behind"

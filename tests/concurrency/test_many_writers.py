@@ -14,6 +14,7 @@ from gitctx.errors import PreconditionFailed, WriteRejected
 from gitctx.store import Store
 from gitctx.values import Durability
 from gitctx_testkit.audit import assert_written_once, ids_in_history
+from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.git import git
 from gitctx_testkit.processes import together
 
@@ -47,30 +48,37 @@ def check_put(path: Path, per_process: int, key: Callable[[int, int], str], dura
     assert commits(path) == before + len(ids)
 
 
+@pytest.mark.parametrize("writes", few_or_many(4, 300))
 @pytest.mark.parametrize("durability", ["durable", "relaxed"])
-def test_sixteen_processes_on_one_key_lose_no_write_and_make_none_twice(store: Store, durability: Durability) -> None:
-    check_put(store.path, 8, lambda who, number: "plan/shared.md", durability)
+def test_sixteen_processes_on_one_key_lose_no_write_and_make_none_twice(
+    store: Store, durability: Durability, writes: int
+) -> None:
+    check_put(store.path, writes, lambda who, number: "plan/shared.md", durability)
 
 
+@pytest.mark.parametrize("writes", few_or_many(4, 300))
 @pytest.mark.parametrize("durability", ["durable", "relaxed"])
-def test_sixteen_processes_on_many_keys_lose_no_write_and_no_key(store: Store, durability: Durability) -> None:
-    check_put(store.path, 8, lambda who, number: f"agent-{who}/{number}.md", durability)
-    assert len(list(opened(store.path, "reader").list())) == PROCESSES * 8
+def test_sixteen_processes_on_many_keys_lose_no_write_and_no_key(
+    store: Store, durability: Durability, writes: int
+) -> None:
+    check_put(store.path, writes, lambda who, number: f"agent-{who}/{number}.md", durability)
+    assert len(list(opened(store.path, "reader").list())) == PROCESSES * writes
 
 
-def test_sixteen_counters_add_up(store: Store) -> None:
+@pytest.mark.parametrize("rounds", few_or_many(5, 200))
+def test_sixteen_counters_add_up(store: Store, rounds: int) -> None:
     """`update` reads and writes in one step: no increment may be built on a value that was gone already."""
 
     def count(who: int) -> None:
         ctx = opened(store.path, f"agent-{who}")
-        for number in range(10):
+        for number in range(rounds):
             ctx.update("counter.json", lambda value: {"count": (value or {"count": 0})["count"] + 1})
             ctx.update(f"counter/{number % 3}.json", lambda value: (value or 0) + 1)
 
     together([lambda who=who: count(who) for who in range(PROCESSES)])  # type: ignore[misc]
     reader = opened(store.path, "reader")
-    assert reader.get("counter.json").json() == {"count": PROCESSES * 10}
-    assert sum(reader.get(f"counter/{number}.json").json() for number in range(3)) == PROCESSES * 10
+    assert reader.get("counter.json").json() == {"count": PROCESSES * rounds}
+    assert sum(reader.get(f"counter/{number}.json").json() for number in range(3)) == PROCESSES * rounds
 
 
 def test_counters_guarded_by_etags_add_up(store: Store) -> None:
@@ -98,14 +106,14 @@ def test_counters_guarded_by_etags_add_up(store: Store) -> None:
 def test_appends_of_many_keep_every_line(store: Store) -> None:
     def append(who: int) -> None:
         ctx = opened(store.path, f"agent-{who}")
-        for number in range(6):
+        for number in range(4):
             ctx.append("log.md", f"{who} {number}")
 
     together([lambda who=who: append(who) for who in range(PROCESSES)])  # type: ignore[misc]
     lines = opened(store.path, "reader").get("log.md").text().splitlines()
-    assert sorted(lines) == sorted(f"{who} {number}" for who in range(PROCESSES) for number in range(6))
+    assert sorted(lines) == sorted(f"{who} {number}" for who in range(PROCESSES) for number in range(4))
     for who in range(PROCESSES):
-        assert [line for line in lines if line.startswith(f"{who} ")] == [f"{who} {number}" for number in range(6)]
+        assert [line for line in lines if line.startswith(f"{who} ")] == [f"{who} {number}" for number in range(4)]
 
 
 def test_without_a_queue_compare_and_swap_alone_loses_nothing(store: Store) -> None:

@@ -16,6 +16,7 @@ from gitctx.config import Config
 from gitctx.context import Context
 from gitctx.store import Store
 from gitctx_testkit.audit import assert_sound, assert_written_once, ids_in_history
+from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.processes import ChildDied, Talk, children, die
 
 AT_ONCE_S = 2.0
@@ -155,10 +156,6 @@ def _kill_at_random(path: Path, kills: int, rng: random.Random) -> None:
     assert time.monotonic() - began < AT_ONCE_S
 
 
-def test_random_kills_under_load_lose_nothing_that_was_acknowledged(store: Store) -> None:
-    _kill_at_random(store.path, 25, random.Random(1))
-
-
-@pytest.mark.soak
-def test_random_kills_for_long_lose_nothing_that_was_acknowledged(store: Store) -> None:
-    _kill_at_random(store.path, 400, random.Random())
+@pytest.mark.parametrize("kills", few_or_many(12, 400))
+def test_random_kills_under_load_lose_nothing_that_was_acknowledged(store: Store, kills: int) -> None:
+    _kill_at_random(store.path, kills, random.Random(kills))

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pytest
 
 from gitctx.store import Store
 from gitctx_testkit.children import Child, eventually
+from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.git import clean_environment, git
 
 PATIENCE_S = 60
@@ -77,22 +79,14 @@ def _count(store: Path) -> int:
     return int(git(store, "rev-list", "--count", "context"))
 
 
-def _put_at_once(gitctx: Gitctx, number: int) -> None:
+@pytest.mark.parametrize("number", few_or_many(16, 200))
+def test_all_puts_at_once_are_acknowledged_and_in_history(gitctx: Gitctx, number: int) -> None:
     before = _count(gitctx.store)
     done = gitctx.shell(f"for i in $(seq {number}); do gitctx put k/$i v$i & done; wait")
     acknowledged = [line for line in done.stderr.splitlines() if line.startswith("put k/")]
     assert len(acknowledged) == number, done.stderr
     assert _count(gitctx.store) - before == number
     assert sorted(gitctx("ls", "k/").splitlines()) == sorted(f"k/{each}" for each in range(1, number + 1))
-
-
-def test_all_of_40_puts_at_once_are_acknowledged_and_in_history(gitctx: Gitctx) -> None:
-    _put_at_once(gitctx, 40)
-
-
-@pytest.mark.soak
-def test_all_of_200_puts_at_once_are_acknowledged_and_in_history(gitctx: Gitctx) -> None:
-    _put_at_once(gitctx, 200)
 
 
 def test_one_of_ten_gets_the_claim_and_a_killed_holder_leaves_it_to_the_next(gitctx: Gitctx) -> None:
@@ -248,7 +242,7 @@ def test_a_session_around_a_shell_is_that_of_its_commands_and_dies_with_it(gitct
 
 def test_no_traceback_for_any_mistake(gitctx: Gitctx, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    for script in (
+    scripts = (
         "gitctx --store folder ls",
         "gitctx --store /dev/null ls",
         "gitctx -C /nonexistent ls",
@@ -264,8 +258,10 @@ def test_no_traceback_for_any_mistake(gitctx: Gitctx, tmp_path: Path) -> None:
         "gitctx put k $'\\xff' --actor $'\\xff'",
         "gitctx $'\\xff'",
         "gitctx put k v -m $'\\xff'",
-    ):
-        done = gitctx.shell(script)
+    )
+    with ThreadPoolExecutor(4) as pool:
+        finished = list(pool.map(gitctx.shell, scripts))
+    for script, done in zip(scripts, finished, strict=True):
         assert done.returncode not in (0, 1), (script, done)
         assert "Traceback" not in done.stderr, script
         assert done.stderr.startswith("error: "), script

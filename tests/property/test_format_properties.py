@@ -19,6 +19,7 @@ from gitctx.format.documents import format_time, parse_time, to_canonical_json
 from gitctx.format.keys import check_actor, check_checkpoint_name, check_message, key_fault
 from gitctx.format.objects import Object, make_object
 from gitctx.format.packs import make_pack
+from gitctx_testkit.counts import examples
 from gitctx_testkit.git import clean_environment, git
 from gitctx_testkit.trees import MemoryTrees
 
@@ -101,7 +102,7 @@ def without_clashes(keys: list[str]) -> list[str]:
     return [key for key in keys if key not in folders]
 
 
-@settings(QUICK, max_examples=6)
+@settings(QUICK, max_examples=examples(6))
 @given(st.lists(KEYS, min_size=10, max_size=60, unique=True), MESSAGES)
 def test_keys_that_are_allowed_come_back_from_git_and_pass_every_check(
     server: Path, local: Path, keys: list[str], message: str
@@ -136,7 +137,7 @@ def test_the_rules_know_only_yes_and_no(key: str) -> None:
         assert not {"..", ".", ".git", "git~1"} & set(folded)
 
 
-@settings(QUICK, max_examples=25)
+@settings(QUICK, max_examples=examples(25))
 @given(st.lists(st.text(min_size=1, max_size=12) | st.text("a.-/@{~lock", min_size=1, max_size=8), max_size=30))
 def test_checkpoint_names_that_are_allowed_are_allowed_by_git(local: Path, names: list[str]) -> None:
     for name in names:
@@ -160,7 +161,7 @@ def test_a_message_comes_back_and_forges_nothing(message: str) -> None:
     )
 
 
-@settings(QUICK, max_examples=15)
+@settings(QUICK, max_examples=examples(15))
 @given(st.lists(MESSAGES, min_size=5, max_size=20))
 def test_git_reads_the_trailers_that_we_wrote_whatever_the_messages(local: Path, texts: list[str]) -> None:
     who = messages.actor_identity("coder-1", AT)

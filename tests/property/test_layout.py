@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gitctx.errors import InvalidKey
 from gitctx.format import layout
 from gitctx.format.objects import TREE, Node
+from gitctx_testkit.counts import examples
 from gitctx_testkit.trees import MemoryTrees, Nested, etag
 
 SEGMENTS = st.sampled_from(["a", "b", "plan", "x.md", "é", "Plan", "a.b", "a0", "z z"])
@@ -57,7 +58,7 @@ def test_changes_one_after_the_other_give_what_building_from_scratch_gives(steps
         assert (found.entry.oid if found.entry else None) == model.get(key)
 
 
-@settings(max_examples=12)
+@settings(max_examples=examples(5))
 @given(WIDE, WIDE)
 def test_wide_folders_split_and_merge_again_by_content_alone(before: dict[str, str], after: dict[str, str]) -> None:
     trees = MemoryTrees()

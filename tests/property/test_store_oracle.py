@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +27,8 @@ from gitctx.store import Store
 from gitctx.store.edits import Append, Edit, Move, Put, Remove
 from gitctx.store.verify import verify
 from gitctx.values import Written
+from gitctx_testkit.counts import examples
 from gitctx_testkit.git import git
-
-settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    settings.load_profile("ci")
 
 Content = Mapping[str, bytes]
 Expected = Content | type[GitctxError]
@@ -349,11 +345,12 @@ class StoreOracle(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
+@pytest.mark.hypothesis
 def test_random_work_on_a_store_is_what_a_dictionary_would_make_of_it() -> None:
     run_state_machine_as_test(
         StoreOracle,
         settings=settings(
-            max_examples=12,
+            max_examples=examples(8),
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -50,7 +50,7 @@ def test_paths_are_shown_without_anything_that_drives_a_terminal() -> None:
     assert shown(b"caf\xe9\x1b[31m\n") == "caf\\xe9\\x1b[31m\\n"
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 63, 400, 401, 5000, 90_000])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 8, 9, 63, 400, 401, 5000, 20_000])
 def test_each_file_is_in_exactly_one_piece(count: int) -> None:
     items = items_of([TrackedFile(f"{number}".encode(), "0" * 40, "100644", 1) for number in range(count)], {})
     pieces = cut(items)
