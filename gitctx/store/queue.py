@@ -31,8 +31,9 @@ from gitctx.store.tickets import Tickets
 _NOTE_AT = 16
 _NOTE_BYTES = 82
 _NOTE = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40})\n")
-_LOOK_EVERY_S = 0.002
+_LOOK_EVERY_S = 0.005
 _LONGEST_REST_S = 0.1
+_NAP_S = 0.002
 _LOCK_LOOK_EVERY_S = 0.1
 
 
@@ -87,7 +88,15 @@ class Turn:
     def others_wait(self) -> bool:
         """Whether anybody may be waiting behind us."""
         try:
-            return self.held and self.ticket >= 0 and Tickets(self._descriptor).drawn_since(self.ticket)
+            return self.ticket >= 0 and Tickets(self._descriptor).drawn_since(self.ticket)
+        except OSError:
+            return False
+
+    def is_first(self) -> bool:
+        """Whether nobody is in front of us: whoever is next then waits for us to leave."""
+        try:
+            queue = Tickets(self._descriptor)
+            return self.held or (self.ticket >= 0 and queue.first_of(queue.lowest(), self.ticket) is None)
         except OSError:
             return False
 
@@ -187,7 +196,7 @@ class _Asleep:
         return
 
     def rest(self, seconds: float) -> bool:
-        time.sleep(min(seconds, _LOOK_EVERY_S))
+        time.sleep(min(seconds, _NAP_S))
         return False
 
 

@@ -71,6 +71,7 @@ class Writer:
         self._led = False
         self._mailbox: OwnMailbox | None = None
         self._mailboxes = Mailboxes(self._folder)
+        self._answered: set[tuple[str, int]] = set()
 
     @property
     def groups(self) -> bool:
@@ -118,16 +119,30 @@ class Writer:
     def _lead(self, own: Pending) -> None:
         place = _Place(self, own)
         try:
-            with self._queue.turn(self.config.queue_patience_s, place) as turn:
+            with self._ringing(place) as turn:
                 place.leave()
                 if turn.held and not self._swept:
                     self._swept = True
                     self._sweep()
                 if not own.settled:
                     self._make(turn, own)
-                self._ring_next(turn)
         finally:
             self._drop(own)
+
+    @contextmanager
+    def _ringing(self, place: _Place | None = None) -> Iterator[Turn]:
+        """A place in the queue; when it is given back, whoever is next is woken."""
+        next_waits = False
+        self._answered = set()
+        try:
+            with self._queue.turn(self.config.queue_patience_s, place) as turn:
+                try:
+                    yield turn
+                finally:
+                    next_waits = turn.others_wait() and turn.is_first()
+        finally:
+            if next_waits:
+                self._ring_next(turn.ticket)
 
     def _make(self, turn: Turn, own: Pending) -> None:
         group = self._take(own)
@@ -205,14 +220,14 @@ class Writer:
     def answer(self, asked: Asked, outcomes: Sequence[Written | None]) -> None:
         """Tell who asked what became of its writes."""
         failpoints.hit("serve.before_answer")
+        self._answered.add((asked.name, asked.number))
         self._mailboxes.answer(asked, parcel.pack_outcomes(outcomes))
         failpoints.hit("serve.after_answer")
 
-    def _ring_next(self, turn: Turn) -> None:
-        if turn.others_wait():
-            for asked in self._mailboxes.waiting(turn.ticket):
-                if self._mailboxes.ring(asked):
-                    return
+    def _ring_next(self, own_ticket: int) -> None:
+        for asked in self._mailboxes.waiting(own_ticket):
+            if (asked.name, asked.number) not in self._answered and self._mailboxes.ring(asked):
+                return
 
     def _sweep(self) -> None:
         self.repository.refs.sweep()
@@ -222,11 +237,8 @@ class Writer:
     @contextmanager
     def turn(self) -> Iterator[Turn]:
         """A place in the writer queue, for what only its holder may do."""
-        with self._queue.turn(self.config.queue_patience_s) as turn:
-            try:
-                yield turn
-            finally:
-                self._ring_next(turn)
+        with self._ringing() as turn:
+            yield turn
 
 
 def _renew_writers() -> None:
