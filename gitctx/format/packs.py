@@ -9,7 +9,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterable
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -23,8 +23,12 @@ _INDEX_START = b"\xfftOc\x00\x00\x00\x02"
 _FAN_OUT_END = 8 + 256 * 4
 _ROW_BYTES = 20 + 4 + 4
 _LARGE = 0x80000000
-_STORED_TREE_BYTES = 2048
+_STORED_BYTES = 64
+_STORED_TREE_BYTES = 32_768
 _SMALL_BYTES = 4096
+
+_WORD = struct.Struct(">I")
+_LENGTHS = struct.Struct("<HH")
 
 Row = tuple[bytes, int, int]
 """One line of an index: the id, the CRC-32 of the packed entry, where it begins in the pack."""
@@ -109,14 +113,14 @@ def packs_in_multi_index(data: bytes) -> list[str]:
 
 
 def _compressed(item: Object) -> bytes:
-    """Small objects are what a write consists of: a small window costs a tenth of zlib's usual one to set up, and a
-    small tree, mostly ids that can't be compressed, is stored as it is.
+    """Small objects are what a write consists of: a small window costs a tenth of zlib's usual one to set up. Tiny ones
+    and trees (mostly ids that can't be compressed) are stored as they are: a repack by git makes deltas of trees.
     """
     data = item.data
-    if item.kind == "tree" and len(data) <= _STORED_TREE_BYTES:
-        size = len(data)
-        return b"\x78\x01\x01%b%b%b" % (struct.pack("<HH", size, size ^ 0xFFFF), data, zlib.adler32(data).to_bytes(4))
-    if len(data) > _SMALL_BYTES:
+    size = len(data)
+    if size <= _STORED_BYTES or (item.kind == "tree" and size <= _STORED_TREE_BYTES):
+        return b"\x78\x01\x01%b%b%b" % (_LENGTHS.pack(size, size ^ 0xFFFF), data, _WORD.pack(zlib.adler32(data)))
+    if size > _SMALL_BYTES:
         return zlib.compress(data, 1)
     stream = zlib.compressobj(1, zlib.DEFLATED, 12, 5)
     return stream.compress(data) + stream.flush()
@@ -142,30 +146,36 @@ def _assembled(chunks: list[bytes], rows: list[Row]) -> Pack:
 
 def _index(rows: Iterable[Row], checksum: bytes) -> bytes:
     ordered = sorted(rows)
-    counts = [0] * 256
-    for oid, _, _ in ordered:
-        counts[oid[0]] += 1
-    offsets: list[int] = []
-    large: list[int] = []
-    for _, _, offset in ordered:
-        if offset >= _LARGE:
-            offsets.append(_LARGE | len(large))
-            large.append(offset)
-        else:
-            offsets.append(offset)
     number = len(ordered)
+    offsets = [offset for _, _, offset in ordered]
+    large = [offset for offset in offsets if offset >= _LARGE]
+    if large:
+        places = iter(range(_LARGE, _LARGE + len(large)))
+        offsets = [next(places) if offset >= _LARGE else offset for offset in offsets]
     index = b"".join(
         [
             _INDEX_START,
-            struct.pack(">256I", *accumulate(counts)),
-            *(oid for oid, _, _ in ordered),
-            struct.pack(f">{number}I", *(crc for _, crc, _ in ordered)),
+            _fan_out([oid[0] for oid, _, _ in ordered]),
+            *[oid for oid, _, _ in ordered],
+            struct.pack(f">{number}I", *[crc for _, crc, _ in ordered]),
             struct.pack(f">{number}I", *offsets),
             struct.pack(f">{len(large)}Q", *large),
             checksum,
         ]
     )
     return index + hashlib.sha1(index, usedforsecurity=False).digest()
+
+
+def _fan_out(first_bytes: list[int]) -> bytes:
+    """For each byte, how many ids begin with it or a lower one; the bytes are sorted."""
+    parts = []
+    before = 0
+    for count, byte in enumerate(first_bytes):
+        if byte != before:
+            parts.append(_WORD.pack(count) * (byte - before))
+            before = byte
+    parts.append(_WORD.pack(len(first_bytes)) * (256 - before))
+    return b"".join(parts)
 
 
 def _sums_up(data: bytes) -> bool:

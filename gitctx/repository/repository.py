@@ -52,6 +52,7 @@ def _renew_locks() -> None:
     """In a forked child: a lock that another thread of the parent held would never be released."""
     for repository in _alive:
         repository._trees_lock = threading.Lock()
+        repository._tidying = None
 
 
 os.register_at_fork(after_in_child=_renew_locks)
@@ -63,7 +64,6 @@ class Repository:
     def __init__(self, path: Path, *, git_timeout_s: float = 600.0) -> None:
         self.path = path
         self.objects_dir = path / "objects"
-        self._objects = str(self.objects_dir)
         self._objects_path = str(self.objects_dir)
         self.refs = Refs(path)
         self._git_timeout_s = git_timeout_s
@@ -71,6 +71,7 @@ class Repository:
         self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._tree_nodes = 0
         self._trees_lock = threading.Lock()
+        self._tidying: threading.Thread | None = None
         self._published = 0
         self._compacted_at = -COMPACT_EVERY
         _alive.add(self)
@@ -197,7 +198,7 @@ class Repository:
         there.
         """
         try:
-            kind, data = read_loose(self._objects, oid) or self._handle().read(oid)
+            kind, data = read_loose(self._objects_path, oid) or self._handle().read(oid)
         except (KeyError, ValueError, pygit2.GitError, OSError) as error:
             kind, data = self._read_again(oid, error)
         return _KINDS[int(kind)], data
@@ -205,7 +206,7 @@ class Repository:
     def _read_again(self, oid: str, first: Exception) -> tuple[int, bytes]:
         self._drop_handle()
         try:
-            kind, data = read_loose(self._objects, oid) or self._handle().read(oid)
+            kind, data = read_loose(self._objects_path, oid) or self._handle().read(oid)
             return int(kind), data
         except (KeyError, ValueError, pygit2.GitError, OSError):
             status, output, _ = self.git("cat-file", "--batch", stdin=oid.encode() + b"\n", ok=(0, 1, 128))
@@ -344,12 +345,33 @@ class Repository:
     def compact_if_due(self) -> None:
         """Merge small packs if there are many: looks after a process's first publication and after each 16 more. To be
         called outside of any turn; costs nothing when it isn't due, and raises nothing.
-        """
-        if self._published and self._published - self._compacted_at >= COMPACT_EVERY:
-            from gitctx.repository.compaction import Compactor
 
-            self._compacted_at = self._published
-            Compactor(str(self.path)).run()
+        A process that goes on publishing does it in a thread beside: most of it is waiting for the disk.
+        """
+        if not self._published or self._published - self._compacted_at < COMPACT_EVERY:
+            return
+        first = self._compacted_at < 0
+        self._compacted_at = self._published
+        if first:
+            self._tidy_up()
+        elif self._tidying is None or not self._tidying.is_alive():
+            self._tidying = threading.Thread(target=self._tidy_up, name="gitctx-compaction", daemon=True)
+            try:
+                self._tidying.start()
+            except RuntimeError:
+                self._tidying = None
+                self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        from gitctx.repository.compaction import Compactor
+
+        Compactor(str(self.path)).run()
+        self.refs.let_go()
+
+    def finish_compaction(self) -> None:
+        """Wait until packs that are being merged beside are merged."""
+        if self._tidying is not None:
+            self._tidying.join()
 
     def clear_stale_keeps(self, before_s: float) -> None:
         """Remove what killed writers left among the packs before a time stamp: `.keep` files, and parts of packs that
