@@ -101,14 +101,19 @@ class Section:
 
 
 def interleave(contenders: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, tuple[float, ...]]:
-    """A sample per round of each contender (whatever figure it returns), each round starting with another."""
+    """A sample per round of each contender (whatever figure it returns), each round starting with another.
+
+    Garbage is collected before each turn, and what is left is set aside, so that nobody pays for others' objects.
+    """
     names = list(contenders)
     samples: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             gc.collect()
+            gc.freeze()
             samples[name].append(contenders[name]())
+    gc.unfreeze()
     return {name: tuple(found) for name, found in samples.items()}
 
 
