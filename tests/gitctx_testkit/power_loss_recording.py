@@ -117,14 +117,28 @@ class Recorder:
     def recording(self, calls: Iterable[Call]) -> Recording:
         """The operations in order.
 
-        What a call does counts from when it began; a sync, and a new descriptor, from when the call ended.
+        What a call does counts from when it began; a sync, and a new descriptor, from when the call ended. A call that
+        only another one makes possible, begun later but within its time, comes after that one.
         """
+        waiting: list[Call] = []
         for call in calls:
             self._finish(call.began)
-            process = self._processes.setdefault(call.pid, _Process(self._start, {}))
-            getattr(self, f"_on_{_FAMILY.get(call.name, call.name)}")(process, call)
+            again, waiting = [*waiting, call], []
+            for each in again:
+                try:
+                    self._take(each)
+                except NotUnderstood:
+                    if each.ended <= call.began:
+                        raise
+                    waiting.append(each)
+        for call in waiting:
+            self._take(call)
         self._finish(None)
         return Recording(tuple(self._operations), frozenset(self._folders))
+
+    def _take(self, call: Call) -> None:
+        process = self._processes.setdefault(call.pid, _Process(self._start, {}))
+        getattr(self, f"_on_{_FAMILY.get(call.name, call.name)}")(process, call)
 
     def _finish(self, before: int | None) -> None:
         while self._ending and (before is None or self._ending[0][0] < before):
