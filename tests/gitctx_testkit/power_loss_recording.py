@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from gitctx_testkit.power_loss_strace import Call, NotUnderstood, bytes_in, descriptor_in, text_in
@@ -111,26 +112,41 @@ class Recorder:
         self._folders: dict[int, dict[str, int]] = {ROOT: {}}
         self._sizes: dict[int, int] = {}
         self._operations: list[Operation] = []
+        self._ending: list[tuple[int, Callable[[], None]]] = []
 
     def recording(self, calls: Iterable[Call]) -> Recording:
-        """The operations in order. What a call does counts from when it began, a sync from when it ended."""
-        syncing: list[tuple[int, Sync]] = []
+        """The operations in order.
+
+        What a call does counts from when it began; a sync, and a new descriptor, from when the call ended. A call that
+        only another one makes possible, begun later but within its time, comes after that one.
+        """
+        waiting: list[Call] = []
         for call in calls:
-            for _, sync in [item for item in syncing if item[0] < call.began]:
-                self._operations.append(sync)
-            syncing = [item for item in syncing if item[0] >= call.began]
-            sync_or_none = self._take(call)
-            if sync_or_none is not None:
-                syncing.append((call.ended, sync_or_none))
-                syncing.sort(key=lambda item: item[0])
-        self._operations += [sync for _, sync in syncing]
+            self._finish(call.began)
+            again, waiting = [*waiting, call], []
+            for each in again:
+                try:
+                    self._take(each)
+                except NotUnderstood:
+                    if each.ended <= call.began:
+                        raise
+                    waiting.append(each)
+        for call in waiting:
+            self._take(call)
+        self._finish(None)
         return Recording(tuple(self._operations), frozenset(self._folders))
 
-    def _take(self, call: Call) -> Sync | None:
+    def _take(self, call: Call) -> None:
         process = self._processes.setdefault(call.pid, _Process(self._start, {}))
-        handler = getattr(self, f"_on_{_FAMILY.get(call.name, call.name)}")
-        sync: Sync | None = handler(process, call)
-        return sync
+        getattr(self, f"_on_{_FAMILY.get(call.name, call.name)}")(process, call)
+
+    def _finish(self, before: int | None) -> None:
+        while self._ending and (before is None or self._ending[0][0] < before):
+            self._ending.pop(0)[1]()
+
+    def _when_ended(self, call: Call, act: Callable[[], None]) -> None:
+        self._ending.append((call.ended, act))
+        self._ending.sort(key=lambda item: item[0])
 
     # -- processes and descriptors ------------------------------------------------------------------------------------
 
@@ -153,10 +169,8 @@ class Recorder:
         if call.name == "fcntl" and "F_DUPFD" not in call.arguments[1]:
             return
         opened = process.files.get(descriptor_in(call.arguments[0])[0])
-        if opened is None:
-            process.files.pop(call.result, None)
-        else:
-            process.files[call.result] = opened
+        if opened is not None:
+            self._when_ended(call, partial(process.files.__setitem__, call.result, opened))
 
     def _opened(self, process: _Process, argument: str) -> _Open | None:
         """The open file of a descriptor; None if it is none of ours."""
@@ -174,7 +188,6 @@ class Recorder:
         legacy = call.name != "openat"
         flags = "O_WRONLY|O_CREAT|O_TRUNC" if call.name == "creat" else call.arguments[1 if legacy else 2]
         path = self._path(process, None if legacy else call.arguments[0], call.arguments[0 if legacy else 1])
-        process.files.pop(call.result, None)
         if self._below(path) is None:
             return
         if "O_TMPFILE" in flags:
@@ -187,7 +200,8 @@ class Recorder:
             self._sizes[node] = 0
         elif "O_TRUNC" in flags and self._sizes[node]:
             self._resize(path, node, 0)
-        process.files[call.result] = _Open(node, appends="O_APPEND" in flags)
+        opened = _Open(node, appends="O_APPEND" in flags)
+        self._when_ended(call, partial(process.files.__setitem__, call.result, opened))
 
     def _on_mmap(self, process: _Process, call: Call) -> None:
         if "MAP_SHARED" in call.arguments[3] and "PROT_WRITE" in call.arguments[2]:
@@ -241,16 +255,18 @@ class Recorder:
         self._sizes[node] = size
         self._operations.append(Data("truncate", self._relative(path), node, size, None))
 
-    def _on_fsync(self, process: _Process, call: Call) -> Sync | None:
+    def _on_fsync(self, process: _Process, call: Call) -> None:
         opened = self._opened(process, call.arguments[0])
-        if opened is None:
-            return None
-        return Sync(call.name, self._relative(descriptor_in(call.arguments[0])[1]), opened.node, len(self._operations))
+        if opened is not None:
+            path = self._relative(descriptor_in(call.arguments[0])[1])
+            self._synced(call, Sync(call.name, path, opened.node, len(self._operations)))
 
-    def _on_sync(self, process: _Process, call: Call) -> Sync | None:
-        if call.arguments[0] and self._below(descriptor_in(call.arguments[0])[1]) is None:
-            return None
-        return Sync(call.name, "", None, len(self._operations))
+    def _on_sync(self, process: _Process, call: Call) -> None:
+        if not call.arguments[0] or self._below(descriptor_in(call.arguments[0])[1]) is not None:
+            self._synced(call, Sync(call.name, "", None, len(self._operations)))
+
+    def _synced(self, call: Call, sync: Sync) -> None:
+        self._when_ended(call, partial(self._operations.append, sync))
 
     # -- names --------------------------------------------------------------------------------------------------------
 
