@@ -33,7 +33,7 @@ class _Size(NamedTuple):
 
 _SIZES: Mapping[Scale, _Size] = {
     "full": _Size(writes=100_000, limit_s=100.0),
-    "quick": _Size(writes=5_000, limit_s=20.0),
+    "quick": _Size(writes=5_000, limit_s=10.0),
     "tiny": _Size(writes=20, limit_s=10.0),
 }
 
