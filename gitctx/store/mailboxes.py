@@ -1,6 +1,7 @@
 """Mailboxes: where those who wait in a writer queue say what they want, and are told when another writer has done it.
 
-A mailbox is a file that belongs to one waiting writer, with a socket beside it to wake that writer:
+A mailbox is a file that belongs to one waiting writer. To wake that writer there is a socket with the file's name in
+Linux's abstract name space, which leaves nothing behind. The file holds
 
     bytes 0 to 63     the request's head, by the owner: ticket, number, length, checksum, head of the branch
     bytes 64 to 79    the answer's head, by who holds the turn: number, length, checksum
@@ -18,11 +19,11 @@ import fcntl
 import os
 import secrets
 import struct
+import sys
 import time
 import weakref
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx.repository import descriptors
@@ -30,14 +31,13 @@ from gitctx.repository import descriptors
 if TYPE_CHECKING:
     import socket
 
-AVAILABLE = hasattr(fcntl, "F_OFD_SETLKW") and os.path.isdir("/proc/self/fd")
+AVAILABLE = sys.platform == "linux" and hasattr(fcntl, "F_OFD_SETLKW")
 _REQUEST = struct.Struct(">QQI40s")
 _CHECKSUM = struct.Struct(">I")
 _ANSWER = struct.Struct(">QII")
 _BEGUN = struct.Struct(">Q")
 _ANSWER_AT, _BEGUN_AT, _BODY_AT = 64, 80, 96
 _FILES_OPEN = 64
-_ADDRESS_BYTES = 60
 _LONGEST_NAP_S = 0.003
 _STALE_AGE_S = 60.0
 
@@ -75,8 +75,7 @@ class OwnMailbox:
             self._file = descriptors.hold(os.open(path, flags, 0o600))
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            with _reachable(self._folder) as folder:
-                bell.bind(f"{folder}/{self._name}.sock")
+            bell.bind(_address(self._name))
             self._socket = bell
         except OSError:
             self._socket = None
@@ -165,7 +164,7 @@ class Mailboxes:
             names = os.listdir(self._folder)
         except OSError:
             return []
-        found = [asked for name in names if name[-5:] != ".sock" and (asked := self._read(name, own, bodies))]
+        found = [asked for name in names if (asked := self._read(name, own, bodies))]
         if len(self._files) > len(names):
             for name in self._files.keys() - set(names):
                 self._forget(name)
@@ -223,8 +222,7 @@ class Mailboxes:
             if self._bell is None:
                 self._bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
                 self._bell.setblocking(False)
-            with _reachable(self._folder) as folder:
-                self._bell.sendto(b"!", f"{folder}/{asked.name}.sock")
+            self._bell.sendto(b"!", _address(asked.name))
         except BlockingIOError:
             return True
         except OSError:
@@ -235,7 +233,7 @@ class Mailboxes:
         """Remove the mailboxes of the dead. Their owners' locks tell."""
         with suppress(OSError):
             for entry in os.scandir(self._folder):
-                if entry.name.endswith(".sock") or time.time() - entry.stat().st_mtime < _STALE_AGE_S:
+                if time.time() - entry.stat().st_mtime < _STALE_AGE_S:
                     continue
                 file = os.open(entry.path, os.O_RDWR | os.O_CLOEXEC)
                 try:
@@ -266,25 +264,15 @@ class Mailboxes:
             self._bell = None
 
 
-@contextmanager
-def _reachable(folder: str) -> Iterator[str]:
-    """A name of the folder that is short enough for a socket's address."""
-    if len(os.fsencode(folder)) < _ADDRESS_BYTES:
-        yield folder
-        return
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
+def _address(name: str) -> bytes:
+    return b"\0gitctx/" + name.encode("ascii", "replace")
 
 
 def _remove(folder: str, name: str, file: int, pid: int) -> None:
     """Remove a mailbox; a forked child doesn't remove its parent's."""
     if pid == os.getpid():
-        for path in (f"{folder}/{name}.sock", f"{folder}/{name}"):
-            with suppress(OSError):
-                os.unlink(path)
+        with suppress(OSError):
+            os.unlink(f"{folder}/{name}")
         descriptors.close(file)
 
 

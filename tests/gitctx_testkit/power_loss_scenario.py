@@ -124,6 +124,7 @@ def many(scene: Scene) -> None:
     for number in range(36):
         scene.acknowledge(ctx.put(f"row/{number % 7}", f"{number}"))
     ctx.store.repository.compact_if_due()
+    ctx.store.repository.finish_compaction()
     scene.acknowledge(ctx.put("row/0", "after that"))
 
 
