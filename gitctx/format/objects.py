@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal, NamedTuple
 
 Kind = Literal["commit", "tree", "blob", "tag"]
@@ -16,6 +17,7 @@ BLOB = "100644"
 TREE = "40000"
 _MODES = {b"100644": BLOB, b"40000": TREE}
 _ROWS = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL).findall
+_IDS = re.compile(r".{40}").findall
 _ENTRY_MODES = frozenset({"100644", "100755", "100664"})
 
 
@@ -34,6 +36,10 @@ class Node(NamedTuple):
     def is_entry(self) -> bool:
         """Whether it is a regular file (symbolic links and submodules are not entries)."""
         return self.mode in _ENTRY_MODES
+
+
+# Not Node(...) for each: a named tuple's own constructor takes three times as long, and a tree has up to 256 entries.
+_new_node: Callable[[tuple[str, str]], Node] = partial(tuple.__new__, Node)
 
 
 class Object(NamedTuple):
@@ -59,17 +65,25 @@ def blob_id(data: bytes) -> str:
 def split_tree(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
     """Mode, name and id of each entry of a raw tree, as bytes and in its order. Raises ValueError if it is torn."""
     rows = _ROWS(data)
-    if sum(len(mode) + len(name) for mode, name, _ in rows) + 22 * len(rows) != len(data):
+    if not rows:
+        if data:
+            raise ValueError("the tree holds something that isn't an entry")
+        return []
+    modes, names, _ = zip(*rows, strict=True)
+    if sum(map(len, modes)) + sum(map(len, names)) + 22 * len(rows) != len(data):
         raise ValueError("the tree holds something that isn't an entry")
     return rows
 
 
 def parse_tree(data: bytes) -> dict[str, Node]:
     """Names and nodes of a raw tree. Bytes that aren't UTF-8 become lone surrogates. Raises ValueError if torn."""
-    return {
-        name.decode("utf-8", "surrogateescape"): Node(_MODES.get(mode) or mode.decode().lstrip("0"), oid.hex())
-        for mode, name, oid in split_tree(data)
-    }
+    rows = split_tree(data)
+    if not rows:
+        return {}
+    modes, names, oids = zip(*rows, strict=True)
+    texts = b"\0".join(names).decode("utf-8", "surrogateescape").split("\0")
+    plain = [_MODES.get(mode) or mode.decode().lstrip("0") for mode in modes]
+    return dict(zip(texts, map(_new_node, zip(plain, _IDS(b"".join(oids).hex()), strict=True)), strict=True))
 
 
 def tree_row(name: str, node: Node) -> tuple[bytes, bytes]:
