@@ -42,6 +42,8 @@ REOPEN_AFTER_MOVES = 48
 """It never forgets a pack that it saw, and looks through all of them: so many heads later it is opened anew."""
 COMPACT_EVERY = 16
 """After so many publications a process looks for packs to merge."""
+_SMALL_BLOB_BYTES = 4096
+_BLOBS_KEPT = 1000
 _KINDS: dict[int, Kind] = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 
 
@@ -70,6 +72,7 @@ class Repository:
         self._local = threading.local()
         self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._tree_nodes = 0
+        self._blobs: dict[str, bytes] = {}
         self._trees_lock = threading.Lock()
         self._tidying: threading.Thread | None = None
         self._published = 0
@@ -243,8 +246,16 @@ class Repository:
             return len(self.read(oid)[1])
 
     def read_blob(self, oid: str) -> bytes:
-        """The bytes of a blob."""
-        return self.read(oid)[1]
+        """The bytes of a blob. Small ones that were read lately are served from memory."""
+        known = self._blobs.get(oid)
+        if known is not None:
+            return known
+        data = self.read(oid)[1]
+        if len(data) <= _SMALL_BLOB_BYTES:
+            if len(self._blobs) >= _BLOBS_KEPT:
+                self._blobs = {}
+            self._blobs[oid] = data
+        return data
 
     def read_tree(self, oid: str) -> Tree:
         """A parsed tree; shared, never to be changed."""
