@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+import resource
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +17,7 @@ import pytest
 from gitctx import failpoints
 from gitctx.config import Config
 from gitctx.context import Context
-from gitctx.errors import MergeConflict, OutcomeUnknown, PreconditionFailed
+from gitctx.errors import MergeConflict, OutcomeUnknown, PreconditionFailed, StorageError
 from gitctx.store import Store
 from gitctx_testkit.audit import assert_written_once, head_of, ids_in_history, reflog_lines
 from gitctx_testkit.processes import Talk, children, together, wait_until
@@ -33,7 +36,7 @@ def moves_of(path: Path) -> int:
     return len(reflog_lines(path))
 
 
-def holder(path: Path, config: Config = PATIENT, *, key: str = "held") -> Callable[[Talk], object]:
+def holder(path: Path, config: Config = PATIENT, *, id_: str = "holder") -> Callable[[Talk], object]:
     """Takes its turn, says so, and writes when it is told to."""
 
     def run(talk: Talk) -> str:
@@ -43,7 +46,7 @@ def holder(path: Path, config: Config = PATIENT, *, key: str = "held") -> Callab
 
         ctx = opened(path, "holder", config)
         failpoints.activate("queue.after_acquire", hold)
-        return str(ctx.put(key, "by the holder", id="holder").id)
+        return str(ctx.put("held", id_, id=id_).id)
 
     return run
 
@@ -182,6 +185,35 @@ def test_what_fails_in_a_group_fails_alone(store: Store) -> None:
     assert len(list(Context(store, actor="reader").list("good/"))) == 5
 
 
+def test_a_group_that_cannot_be_written_is_taken_apart(store: Store) -> None:
+    """One value doesn't fit on the disk: that write fails, and the others of its group don't."""
+
+    def work(_: Talk) -> list[str]:
+        own = Store.open(store.path, PATIENT)
+        failed: list[str] = []
+
+        def put(number: int) -> None:
+            value = random.Random(number).randbytes(600_000 if number == 2 else 100)
+            try:
+                Context(own, actor="a").put(f"k/{number}", value, id=f"w{number}")
+            except StorageError as error:
+                failed.append(f"w{number} {error.changed}")
+
+        with a_turn_held(own) as go_on:
+            threads = run_all([lambda number=number: put(number) for number in range(5)])  # type: ignore[misc]
+            wait_until(lambda: waiting_in(own) == 5)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+            go_on()
+            for thread in threads:
+                thread.join()
+        return failed
+
+    with children(work) as (child,):
+        assert child.result() == ["w2 no"]
+    assert_written_once(store.path, ["first", "w0", "w1", "w3", "w4"])
+    assert "w2" not in ids_in_history(store.path)
+
+
 def test_one_id_twice_in_a_group_is_one_write(store: Store) -> None:
     store = Store.open(store.path, PATIENT)
     found: list[object] = []
@@ -271,6 +303,29 @@ def test_the_holder_of_the_turn_makes_the_writes_of_those_who_wait(store: Store)
         assert ctx.get(f"asking/{name}").text() == name
         (write,) = ctx.log(f"asking/{name}")
         assert (write.actor, write.id, write.op) == (name, name, "put")
+
+
+def test_a_durable_write_is_synced_by_whoever_makes_it(store: Store) -> None:
+    synced: list[int] = []
+
+    def relaxed_holder(talk: Talk) -> int:
+        real = os.fsync
+        os.fsync = lambda file: (synced.append(file), real(file))[1]
+        holder(store.path, id_=f"holder-{os.getpid()}")(talk)
+        return len(synced)
+
+    durable = replace(PATIENT, durability="durable")
+    for config, expected in ((PATIENT, 0), (durable, 5)):
+        with children(relaxed_holder) as (first,):
+            assert first.talk.hear() == "holding"
+            with children(asking(store.path, f"w{expected}", config)) as (child,):
+                assert child.talk.hear() == "asked"
+                first.talk.say("go on")
+                assert first.result() == expected
+                _, head, _ = child.result()
+        assert head == head_of(store.path)
+        with store.context.turn() as turn:
+            assert (turn.note().durable == head) is bool(expected)
 
 
 def test_what_is_asked_for_and_fails_is_told_to_the_one_who_asked(store: Store) -> None:
