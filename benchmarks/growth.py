@@ -57,7 +57,7 @@ def sow(path: Path, shape: str, count: int) -> Path:
     root = layout.apply(trees, store.context.view().tree, content)
     head = store.context.head()
     commit = _commit(Update("", b"", "planner", "sow"), root, head, 0, rng)
-    _publish(store, [*blobs, *trees.reachable(root, ""), commit], head, Revision(commit.oid))
+    _publish(store, [*blobs, *trees.take_reachable(root), commit], head, Revision(commit.oid))
     return path
 
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from gitctx import failpoints
@@ -24,6 +27,10 @@ LEVELS = (128, 4096, 131_072)
 MOST_SOURCES = 128
 MOST_BYTES = 64 << 20
 """A merge takes no more than this at once, so that it stays short (32 packs of 4 objects: a few milliseconds)."""
+
+
+_PATIENCE_S = 5.0
+_NAP_S = 0.01
 
 
 class Candidate(NamedTuple):
@@ -65,18 +72,39 @@ class Compactor:
         except (OSError, MemoryError):
             return
 
-    def _run_alone(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    @contextmanager
+    def held_off(self) -> Iterator[None]:
+        """For the time of the block nobody merges packs: git's own check takes one that goes away for damage. Waits a
+        few seconds for a merge that is under way; where that can't be had, the block runs all the same.
+        """
         try:
-            descriptor = descriptors.hold(os.open(self._lock, flags, 0o644))
-        except FileNotFoundError:
-            make_folders(os.path.dirname(self._lock), durable=False)
-            descriptor = descriptors.hold(os.open(self._lock, flags, 0o644))
+            descriptor = self._open_lock()
+        except OSError:
+            yield
+            return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._run()
+            until = time.monotonic() + _PATIENCE_S
+            while not _locked(descriptor, fcntl.LOCK_SH) and time.monotonic() < until:
+                time.sleep(_NAP_S)
+            yield
         finally:
             descriptors.close(descriptor)
+
+    def _run_alone(self) -> None:
+        descriptor = self._open_lock()
+        try:
+            if _locked(descriptor, fcntl.LOCK_EX):
+                self._run()
+        finally:
+            descriptors.close(descriptor)
+
+    def _open_lock(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            return descriptors.hold(os.open(self._lock, flags, 0o644))
+        except FileNotFoundError:
+            make_folders(os.path.dirname(self._lock), durable=False)
+            return descriptors.hold(os.open(self._lock, flags, 0o644))
 
     def _run(self) -> None:
         listed = self._in_multi_index()
@@ -145,3 +173,12 @@ class Compactor:
     def _read(self, name: str) -> bytes:
         with open(f"{self._folder}/{name}", "rb") as file:
             return file.read()
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """Whether the lock could be taken at once."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

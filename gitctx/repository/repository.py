@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pygit2
@@ -378,6 +379,14 @@ class Repository:
 
         Compactor(str(self.path)).run()
         self.refs.let_go()
+
+    def without_compaction(self) -> AbstractContextManager[None]:
+        """For the time of the block nobody merges packs, in whatever process: git's own check would take one that goes
+        away for damage. Writers aren't held up.
+        """
+        from gitctx.repository.compaction import Compactor
+
+        return Compactor(str(self.path)).held_off()
 
     def finish_compaction(self) -> None:
         """Wait until packs that are being merged beside are merged."""

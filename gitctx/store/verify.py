@@ -45,7 +45,8 @@ def _run(check: Callable[[Store], Iterator[Finding]], store: Store) -> list[Find
 def _check_objects(store: Store, problems: list[Finding], *, full: bool) -> tuple[int, int]:
     arguments = ["fsck", "--no-progress", "--no-dangling", "--no-reflogs"]
     arguments.append("--full" if full else "--connectivity-only")
-    status, output, talk = store.repository.git(*arguments, ok=tuple(range(256)))
+    with store.repository.without_compaction():
+        status, output, talk = store.repository.git(*arguments, ok=tuple(range(256)))
     lines = (output.decode("utf-8", "replace") + talk).splitlines()
     problems += [
         Finding("object", _object_in(line), f"git fsck says: {line}")

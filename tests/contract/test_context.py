@@ -8,7 +8,6 @@ import shutil
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -679,9 +678,9 @@ def test_an_id_that_a_trailer_cannot_hold_is_refused(ctx: Context) -> None:
 def test_an_unknown_outcome_names_the_id_and_repeating_it_writes_once(
     store: Store, ctx: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heads = store.path / "refs" / "heads"
+    heads = str(store.path / "refs" / "heads")
 
-    def broken(path: Path) -> None:
+    def broken(path: str) -> None:
         if path == heads:
             raise OSError(5, "the disk is gone")
 

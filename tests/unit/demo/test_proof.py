@@ -18,7 +18,7 @@ from gitctx.store import Store
 from gitctx_cli.demo.evidence import Acknowledgement, Check, Expected
 from gitctx_cli.demo.plan import CHECKPOINT, SUMMARY, add_to_summary, finding_key, part_of
 from gitctx_cli.demo.proof import prove
-from gitctx_testkit.git import clean_environment, git
+from gitctx_testkit.git import clean_environment, git, make_loose
 
 LIVING, KILLED = "elm", "alder"
 PIECES = {"survey-1": ("a.py", "b.py"), "survey-2": ("lib/c.py",)}
@@ -267,6 +267,7 @@ def test_a_missing_summary_a_missing_checkpoint_and_another_project_are_noticed(
 
 
 def test_a_damaged_object_is_noticed(ran: Ran) -> None:
+    make_loose(ran.store)
     blob = git(ran.store, "rev-parse", "context:finding/a.py.json")
     place = ran.store / "objects" / blob[:2] / blob[2:]
     place.chmod(0o644)
