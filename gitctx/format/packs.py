@@ -109,7 +109,7 @@ def packs_in_multi_index(data: bytes) -> list[str]:
 
 
 def _compressed(item: Object) -> bytes:
-    """Small objects are what a write consists of: a small window costs a tenth of zlib's usual one to set up, and a
+    """Small objects are what a write consists of: a small window costs a third of zlib's usual one to set up, and a
     small tree, mostly ids that can't be compressed, is stored as it is.
     """
     data = item.data
