@@ -113,7 +113,7 @@ def packs_in_multi_index(data: bytes) -> list[str]:
 
 
 def _compressed(item: Object) -> bytes:
-    """Small objects are what a write consists of: a small window costs a tenth of zlib's usual one to set up. Tiny ones
+    """Small objects are what a write consists of: a small window costs a third of zlib's usual one to set up. Tiny ones
     and trees (mostly ids that can't be compressed) are stored as they are: a repack by git makes deltas of trees.
     """
     data = item.data
