@@ -17,7 +17,7 @@ from typing import NamedTuple
 from gitctx import failpoints
 from gitctx.format.packs import Pack, Source, count_by_size, merge, packs_in_multi_index, read_source
 from gitctx.repository import descriptors
-from gitctx.repository.disk import make_folders, sync_files, unlink_quietly
+from gitctx.repository.disk import sync_files, unlink_quietly
 from gitctx.repository.packs import NewPack, by_name
 
 FAN_IN = 32
@@ -62,7 +62,6 @@ class Compactor:
     def __init__(self, repository_dir: str) -> None:
         self._objects_dir = f"{repository_dir}/objects"
         self._folder = f"{self._objects_dir}/pack"
-        self._lock = f"{repository_dir}/gitctx/locks/compaction"
 
     def run(self) -> None:
         """Merge packs if there are many of a size, unless somebody does already. Raises nothing."""
@@ -99,12 +98,8 @@ class Compactor:
             descriptors.close(descriptor)
 
     def _open_lock(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        try:
-            return descriptors.hold(os.open(self._lock, flags, 0o644))
-        except FileNotFoundError:
-            make_folders(os.path.dirname(self._lock), durable=False)
-            return descriptors.hold(os.open(self._lock, flags, 0o644))
+        """The folder of the packs itself is what is locked: so a check of a store leaves nothing behind."""
+        return descriptors.hold(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
 
     def _run(self) -> None:
         listed = self._in_multi_index()

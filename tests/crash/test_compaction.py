@@ -8,6 +8,7 @@ import resource
 import shutil
 import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -50,6 +51,11 @@ def packs(path: Path) -> dict[str, set[str]]:
 
 def compact(path: Path) -> None:
     Compactor(str(path)).run()
+
+
+def compact_without_lock(path: Path) -> None:
+    with mock.patch("gitctx.repository.compaction._locked", return_value=True):
+        compact(path)
 
 
 def files(path: Path) -> list[str]:
@@ -128,7 +134,7 @@ def test_no_room_for_the_merged_pack_leaves_nothing_behind(many: Path) -> None:
 def test_one_that_was_stopped_and_wakes_up_after_the_others_takes_nothing_with_it(
     many: Path, template: tuple[Path, list[str]]
 ) -> None:
-    """Its lock is gone, what it merged was merged by others too, and git has repacked everything since."""
+    """Its lock keeps nobody out, what it merged was merged by others too, and git has repacked everything since."""
 
     def sleeper(talk: Talk) -> None:
         def wait() -> None:
@@ -141,9 +147,8 @@ def test_one_that_was_stopped_and_wakes_up_after_the_others_takes_nothing_with_i
 
     with children(sleeper) as (child,):
         assert child.talk.hear() == "merged"
-        (many / "gitctx" / "locks" / "compaction").unlink()
         clear_leftovers(str(many / "objects"), time.time() + 1)
-        compact(many)
+        compact_without_lock(many)
         git(many, "repack", "-adq")
         child.talk.say("go on")
         child.result()
@@ -156,8 +161,7 @@ def test_two_at_once_merge_the_same_packs_without_harm(many: Path, template: tup
 
     def overtake() -> None:
         failpoints.deactivate()
-        (many / "gitctx" / "locks" / "compaction").unlink()
-        compact(many)
+        compact_without_lock(many)
 
     for failpoint in ("compact.before_merge", "compact.after_merge", "compact.between_deletes"):
         failpoints.activate(failpoint, overtake)
