@@ -39,7 +39,7 @@ _BEGUN = struct.Struct(">Q")
 _ANSWER_AT, _BEGUN_AT, _BODY_AT = 64, 80, 96
 _FILES_OPEN = 64
 _LONGEST_NAP_S = 0.003
-_STALE_AGE_S = 60.0
+_STALE_AGE_S = 2.0
 
 
 class Asked(NamedTuple):
