@@ -58,15 +58,14 @@ class Turn:
     """One place in the queue.
 
     `held`: it is our turn. `alone`: and nobody who drew a ticket before us is still there (passed over, but perhaps
-    about to wake up). `waited`: somebody else was in front.
+    about to wake up).
     """
 
-    def __init__(self, descriptor: int, *, held: bool, alone: bool, ticket: int = -1, waited: bool = False) -> None:
+    def __init__(self, descriptor: int, *, held: bool, alone: bool, ticket: int = -1) -> None:
         self._descriptor = descriptor
         self.ticket = ticket
         self.held = held
         self.alone = held and alone
-        self.waited = waited
 
     def note(self) -> Note:
         """What the last writer left. A note that is torn or can't be read counts as none."""
@@ -210,9 +209,9 @@ def _wait_with_ticket(descriptor: int, patience_s: float, place: Place) -> Turn:
         start = queue.lowest()
         waited = queue.first_of(start, number) is not None
         if waited and not _queue_up(queue, start, number, patience_s, place):
-            return Turn(descriptor, held=False, alone=False, ticket=number, waited=True)
+            return Turn(descriptor, held=False, alone=False, ticket=number)
         alone = (start == 0 and not waited) or queue.first_of(0, number) is None
-        return Turn(descriptor, held=True, alone=alone, ticket=number, waited=waited)
+        return Turn(descriptor, held=True, alone=alone, ticket=number)
     except OSError:
         return Turn(descriptor, held=False, alone=False)
 
@@ -266,7 +265,7 @@ class _LockWait:
                 seen, since = note, time.monotonic()
             elif time.monotonic() - since > self._patience_s:
                 return Turn(self._descriptor, held=False, alone=False)
-        return Turn(self._descriptor, held=True, alone=True, waited=True)
+        return Turn(self._descriptor, held=True, alone=True)
 
     def _block(self, lock: Callable[[], object]) -> None:
         """Begin to block; `_got` is set when the lock is ours."""
