@@ -35,6 +35,11 @@ NAMES = (
     "serve.after_begin",
     "serve.before_answer",
     "serve.after_answer",
+    "session.after_lease",
+    "session.after_register",
+    "session.after_judge",
+    "session.after_closing",
+    "session.between_forgets",
 )
 
 

@@ -58,10 +58,10 @@ class Leases:
         except OSError:
             return []
 
-    def put(self, lease: Lease, at: datetime) -> int | None:
+    def put(self, lease: Lease, at: datetime, *, durable: bool = False) -> int | None:
         """Issue a lease in one step, in place of an earlier one. With `held`: the open file that holds its lock.
 
-        Raises OSError.
+        A durable one is on disk then: after a power cut it proves that its session is dead. Raises OSError.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".new-{secrets.token_hex(6)}"
@@ -71,7 +71,11 @@ class Leases:
             if lease.held:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             note_beat(descriptor, at)
+            if durable:
+                os.fsync(descriptor)
             os.rename(temporary, self.folder / lease.session)
+            if durable:
+                _sync_folder(self.folder)
         except BaseException:
             os.close(descriptor)
             temporary.unlink(missing_ok=True)
@@ -124,6 +128,14 @@ class Leases:
         except OSError:
             return False
         return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def note_beat(lease: int | Path, at: datetime) -> None:

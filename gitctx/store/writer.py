@@ -97,6 +97,39 @@ class Writer:
             self.repository.compact_if_due()
         return pending.result()
 
+    def write_all(self, requests: Sequence[Request]) -> list[Written | GitctxError]:
+        """See `Branch.write_all`."""
+        pendings = [Pending(each, each.id or new_ulid(self.config.clock(), self.config.rng)) for each in requests]
+        for pending in pendings:
+            pending.prepare()
+        with self._guard:
+            if pendings and not self._led:
+                self._led = True
+                pendings[0].lead()
+            self._waiting.extend(pendings)
+        try:
+            return [self._seen_through(pending) for pending in pendings]
+        finally:
+            with self._guard:
+                left = [pending for pending in pendings if pending in self._waiting]
+                for pending in left:
+                    self._waiting.remove(pending)
+            if any(pending.leads for pending in left):
+                self._hand_on()
+            self.repository.compact_if_due()
+
+    def _seen_through(self, pending: Pending) -> Written | GitctxError:
+        self._wait(pending)
+        if not pending.settled:
+            try:
+                self._lead(pending)
+            finally:
+                self._hand_on()
+        try:
+            return pending.result()
+        except GitctxError as error:
+            return error
+
     def _wait(self, pending: Pending) -> None:
         try:
             pending.wait()

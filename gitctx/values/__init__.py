@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from gitctx.values.entries import Change, Entry, EntryEtag, EntryInfo
     from gitctx.values.findings import Finding, Verification
     from gitctx.values.ids import ChangeKind, Durability, Etag, Json, Revision, SessionId, SessionState, WriteId
-    from gitctx.values.sessions import Claim, Evidence, SessionRecord, SessionStatus
+    from gitctx.values.sessions import (
+        Claim,
+        Evidence,
+        Handover,
+        LeftEntry,
+        Recovered,
+        Recovery,
+        SessionRecord,
+        SessionStatus,
+    )
     from gitctx.values.writes import Checkpoint, Write, Written
 
 __all__ = [
@@ -27,7 +36,11 @@ __all__ = [
     "Etag",
     "Evidence",
     "Finding",
+    "Handover",
     "Json",
+    "LeftEntry",
+    "Recovered",
+    "Recovery",
     "Revision",
     "SessionId",
     "SessionRecord",
@@ -56,6 +69,10 @@ _WHERE = {
     "WriteId": "ids",
     "Claim": "sessions",
     "Evidence": "sessions",
+    "Handover": "sessions",
+    "LeftEntry": "sessions",
+    "Recovered": "sessions",
+    "Recovery": "sessions",
     "SessionRecord": "sessions",
     "SessionStatus": "sessions",
     "Checkpoint": "writes",
