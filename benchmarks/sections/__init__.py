@@ -19,6 +19,7 @@ NAMES = (
     "cost-curve",
     "history",
     "memory",
+    "sessions",
     "start-up",
 )
 

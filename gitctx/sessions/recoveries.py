@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx import failpoints
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gitctx.store import View
     from gitctx.values import SessionRecord, Written
 
+_UNRECORDED_LEASE_KEPT = timedelta(days=1)
 AT_ONCE = 63
 """With the recoverer's own note they are what one compare-and-swap publishes at most."""
 
@@ -51,6 +52,7 @@ class _Found(NamedTuple):
     open: list[SessionRecord]
     ended: list[SessionRecord]
     unreadable: list[str]
+    unrecorded: list[str]
 
 
 class Recoveries:
@@ -78,7 +80,8 @@ class Recoveries:
             if record.id != by.session and state_of(record, here.facts_of(record), clock()) in wanted
         ]
         recovery = self._close(self._judged(dead, wanted), by, found.ended)
-        self._clean_up({*(record.id for record in found.ended), *(each.record.id for each in recovery.recovered)})
+        closed = (*(record.id for record in found.ended), *(each.record.id for each in recovery.recovered))
+        self._clean_up((*closed, *(id for id in found.unrecorded if self._is_left_over(id))))
         return replace(recovery, unreadable=tuple(sorted(found.unreadable)))
 
     def one(self, id: str, by: Recoverer, *, silent: bool = False) -> Recovery:
@@ -101,11 +104,12 @@ class Recoveries:
     # -- looking ------------------------------------------------------------------------------------------------------
 
     def _look_at(self, ids: Iterable[str]) -> _Found:
-        found = _Found([], [], [])
+        found = _Found([], [], [], [])
         for id in ids:
             try:
                 record = self._roster.record(id)
             except SessionNotFound:
+                found.unrecorded.append(id)
                 continue
             except GitctxError:
                 found.unreadable.append(id)
@@ -209,6 +213,12 @@ class Recoveries:
 
         subject = f"session-recovered {len(ids)} by {own}"
         return Request(op="session-recovered", subject=subject, actor=by.actor, plan=plan, session=own)
+
+    def _is_left_over(self, id: str) -> bool:
+        """Whether a lease is one that a killed start never recorded: a start that is under way has one, too."""
+        seen = self._issuer.leases.read(id)
+        now = self._store.config.clock()
+        return seen is not None and not seen.locked and now - seen.beat_at > _UNRECORDED_LEASE_KEPT
 
     def _clean_up(self, ids: Iterable[str]) -> None:
         for id in ids:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gitctx import failpoints
 from gitctx.config import RetryPolicy
-from gitctx.errors import GitctxError, InvalidInput, InvalidName, SessionNotFound
+from gitctx.errors import GitctxError, InvalidInput, InvalidName
 from gitctx.format.documents import new_ulid
 from gitctx.format.keys import check_actor, check_message, check_write_id
 from gitctx.format.records import decode_session, encode_session, session_path
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from gitctx.store import View
     from gitctx.values import Handover
 
-_UNRECORDED_LEASE_KEPT = timedelta(days=1)
 _MAX_AGENT_CHARACTERS = 64
 _APART_PATIENCE_S = 0.25
 _APART_RETRY = RetryPolicy(deadline_s=3.0)
@@ -81,7 +79,6 @@ class Sessions(Roster):
         failpoints.hit("session.after_register")
         if recover:
             session.recovery = self._recover_for(session)
-        self._sweep()
         if hold and beat_every_s is not None:
             session.keep_beating(beat_every_s)
         return session
@@ -229,20 +226,6 @@ class Sessions(Roster):
             return self.recover(actor=session.record.actor, session=session.id)
         except (GitctxError, OSError) as error:
             return Recovery(problem=str(error))
-
-    def _sweep(self) -> None:
-        """Take away what sessions left that ended elsewhere, or that a killed start never recorded."""
-        now = self.store.config.clock()
-        for id in self._issuer.leases.ids():
-            try:
-                if self.record(id).ended_at is not None:
-                    self._issuer.forget(id)
-            except SessionNotFound:
-                seen = self._issuer.leases.read(id)
-                if seen is not None and not seen.locked and now - seen.beat_at > _UNRECORDED_LEASE_KEPT:
-                    self._issuer.forget(id)
-            except (GitctxError, OSError):
-                continue
 
 
 def _check_agent(agent: str) -> str:
