@@ -93,7 +93,7 @@ def _many(path: Path, number: int) -> Path:
 
 def _list(path: Path, number: int) -> float:
     sessions = _opened(path)
-    taken_s = seconds(lambda: sessions.list())
+    taken_s = seconds(sessions.list)
     states = [status.state for status in sessions.list()]
     if (states.count("dead"), states.count("alive")) != (number // 2, number // 2):
         raise AssertionError(f"the verdicts are wrong: {states[:10]}")

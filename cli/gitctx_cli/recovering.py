@@ -10,7 +10,7 @@ from gitctx.format.documents import format_time
 from gitctx_cli import completion
 from gitctx_cli.documents import of_handover, of_recovery
 from gitctx_cli.env import Env
-from gitctx_cli.failures import UsageError
+from gitctx_cli.failures import UNEXPECTED, UsageError
 from gitctx_cli.history import line_of
 from gitctx_cli.parameters import Message
 
@@ -54,6 +54,8 @@ def recover(
         for each in recovery.recovered:
             env.output.line(each.record.id)
     tell_recovery(env, recovery, always=True)
+    if recovery.problem:
+        raise typer.Exit(UNEXPECTED)
 
 
 def tell_recovery(env: Env, recovery: Recovery, *, always: bool = False) -> None:

@@ -36,4 +36,5 @@ def evidence_in(trailers: Mapping[str, tuple[str, ...]], at: datetime) -> tuple[
 
 def _line(text: str) -> str:
     """One line of printable text: names of processes may hold anything."""
-    return "".join(each if each.isprintable() else "?" for each in text)[:_MOST_CHARACTERS]
+    text = text[:_MOST_CHARACTERS]
+    return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)

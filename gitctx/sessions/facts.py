@@ -61,8 +61,8 @@ class Surroundings:
         """What is free on the store's file system."""
         return self._machine.room(str(self._folder.parent))
 
-    def facts_of(self, record: SessionRecord) -> Facts:
-        """What can be found out about a session."""
+    def facts_of(self, record: SessionRecord, *, ground_too: bool = True) -> Facts:
+        """What can be found out about a session; without `ground_too`, not what it builds on."""
         here = record.host_id == self.host_id and record.pid_namespace == self.pid_namespace
         return Facts(
             host_id=self.host_id,
@@ -72,7 +72,7 @@ class Surroundings:
             local=record.boot_id != self.boot_id and self.local,
             lease=self._leases.read(record.id),
             process=self._process(record.pid) if here else None,
-            sound=self._ground.under(record) if self._ground is not None else None,
+            sound=self._ground.under(record) if self._ground is not None and ground_too else None,
             room=self.room if self._ground is not None else None,
         )
 

@@ -1,7 +1,7 @@
 """What sessions build on: the head, their last checkpoints, the revisions they started on. Can it be read?
 
-Objects are read and hashed again: a commit with its root tree, a checkpoint with its tag. One look serves a whole scan:
-what many sessions share is looked at once.
+Objects are read and hashed again: the commit of each, of head and checkpoint also the root tree, and the checkpoint's
+tag. One look serves a whole scan: what many sessions share is looked at once.
 """
 
 from __future__ import annotations
@@ -115,24 +115,25 @@ class Ground:
 
     def _start_fault(self, revision: str) -> Fault | None:
         """A start revision may be gone for good reasons: history was rotated, or it is of another clone."""
-        if revision not in self._known and not self._store.repository.has(revision):
-            self._known[revision] = Fault("it isn't in this store (any more)", certain=False)
-        return self._fault_of(revision)
+        if f"{revision} alone" not in self._known and not self._store.repository.has(revision):
+            self._known[f"{revision} alone"] = Fault("it isn't in this store (any more)", certain=False)
+        return self._fault_of(revision, with_tree=False)
 
-    def _fault_of(self, oid: str, kind: Kind = "commit") -> Fault | None:
+    def _fault_of(self, oid: str, kind: Kind = "commit", *, with_tree: bool = True) -> Fault | None:
         """Why an object (of a commit also its root tree) can't be read as what it should be; None if it can."""
-        if oid not in self._known:
-            self._known[oid] = self._looked_at(oid, kind)
-        return self._known[oid]
+        place = oid if with_tree else f"{oid} alone"
+        if place not in self._known:
+            self._known[place] = self._looked_at(oid, kind, with_tree=with_tree and kind == "commit")
+        return self._known[place]
 
-    def _looked_at(self, oid: str, kind: Kind) -> Fault | None:
+    def _looked_at(self, oid: str, kind: Kind, *, with_tree: bool) -> Fault | None:
         if self._doubts <= 0:
             return Fault("it wasn't looked at, because so much else couldn't be read", certain=False)
         try:
             found, data = self._store.repository.read(oid)
             if found != kind or make_object(found, data).oid != oid:
                 return Fault(f"the object {oid[:10]} isn't the {kind} that it should be", certain=True)
-            return self._fault_of(decode_commit(data).tree, "tree") if kind == "commit" else None
+            return self._fault_of(decode_commit(data).tree, "tree") if with_tree else None
         except (ObjectMissing, CorruptStore) as error:
             self._doubts -= 1
             return Fault(error.message, certain=True)

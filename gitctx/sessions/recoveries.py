@@ -79,10 +79,10 @@ class Recoveries:
             for record in found.open
             if record.id != by.session and state_of(record, here.facts_of(record), clock()) in wanted
         ]
-        recovery = self._close(self._judged(dead, wanted), by, found.ended)
+        recovery, error = self._close(self._judged(dead, wanted), by, found.ended)
         closed = (*(record.id for record in found.ended), *(each.record.id for each in recovery.recovered))
         self._clean_up((*closed, *(id for id in found.unrecorded if self._is_left_over(id))))
-        return replace(recovery, unreadable=tuple(sorted(found.unreadable)))
+        return replace(recovery, unreadable=tuple(sorted(found.unreadable)), problem=str(error or ""))
 
     def one(self, id: str, by: Recoverer, *, silent: bool = False) -> Recovery:
         """Recover one session; nothing if it has ended. Raises SessionNotDead (with `silent` only if it lives),
@@ -97,7 +97,9 @@ class Recoveries:
             judged = self._judged([record], ("alive", "silent", "dead"))
             if judged[0].state not in wanted:
                 raise _not_dead(judged[0])
-            recovery = self._close(judged, by, self._look_at(self._issuer.leases.ids()).ended)
+            recovery, error = self._close(judged, by, self._look_at(self._issuer.leases.ids()).ended)
+            if error is not None:
+                raise error
         self._clean_up([record.id])
         return recovery
 
@@ -134,11 +136,14 @@ class Recoveries:
 
     # -- closing ------------------------------------------------------------------------------------------------------
 
-    def _close(self, judged: Sequence[SessionStatus], by: Recoverer, ended: Sequence[SessionRecord]) -> Recovery:
+    def _close(
+        self, judged: Sequence[SessionStatus], by: Recoverer, ended: Sequence[SessionRecord]
+    ) -> tuple[Recovery, GitctxError | None]:
+        """Close those that were judged. Whom we got, and the first error that kept us from getting somebody."""
         if not judged:
-            return Recovery()
+            return Recovery(), None
         failpoints.hit("session.after_judge")
-        claims = claims_by_session(self._store.context.view(), self._store.config.clock())
+        claims = self._claims()
         unnoted: dict[str, list[SessionId]] = {}
         for record in ended:
             if record.recovered_by is not None:
@@ -154,13 +159,20 @@ class Recoveries:
                 requests.append(self._note(by, by.session, [each.record.id for each in part]))
             outcomes += self._store.sessions.write_all(requests)[: len(part)]
             failpoints.hit("session.after_closing")
-        problem = next((str(each) for each in outcomes if isinstance(each, GitctxError)), "")
+        error = next((each for each in outcomes if isinstance(each, GitctxError)), None)
         recovered = [
             Recovered(self._roster.record(each.record.id), each.state, each.evidence, claims.get(each.record.id, ()))
             for each, outcome in zip(judged, outcomes, strict=True)
             if not isinstance(outcome, GitctxError) and outcome.changed
         ]
-        return Recovery(tuple(recovered), (), problem)
+        return Recovery(tuple(recovered)), error
+
+    def _claims(self) -> Mapping[str, tuple[str, ...]]:
+        """The claims that sessions hold; none are told where the context can't be read: that is another trouble."""
+        try:
+            return claims_by_session(self._store.context.view(), self._store.config.clock())
+        except GitctxError:
+            return {}
 
     def _closing(
         self, status: SessionStatus, by: Recoverer, claims: Sequence[str], unnoted: Sequence[SessionId]

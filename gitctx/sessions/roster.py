@@ -59,11 +59,14 @@ class Roster:
         return self._scan().status(self.record(id))
 
     def list(self, *, include_ended: bool = True) -> Sequence[SessionStatus]:
-        """All sessions, newest first. Records that can't be read are left out (`verify` names them)."""
+        """All sessions, newest first. Records that can't be read are left out (`verify` names them).
+
+        What an ended session built on isn't looked at; `get` does that.
+        """
         scan = self._scan()
         records = [record for record in self._records() if include_ended or record.ended_at is None]
         records.sort(key=lambda record: (record.started_at, record.id), reverse=True)
-        return [scan.status(record) for record in records]
+        return [scan.status(record, ground_too=record.ended_at is None) for record in records]
 
     def open_ids(self) -> Sequence[SessionId]:
         """The sessions that haven't ended, wherever they run."""
@@ -155,9 +158,9 @@ class Scan:
         self._clock = clock
         self.ground = ground
 
-    def status(self, record: SessionRecord) -> SessionStatus:
+    def status(self, record: SessionRecord, *, ground_too: bool = True) -> SessionStatus:
         """The verdict on a session."""
-        facts = self._here.facts_of(record)
+        facts = self._here.facts_of(record, ground_too=ground_too)
         state, evidence = judge(record, facts, self._clock())
         ours = facts.lease is not None and facts.lease.lease.instance == self._here.instance
         beat_at = facts.lease.beat_at if facts.lease is not None and ours else None
