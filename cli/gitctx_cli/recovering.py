@@ -104,9 +104,12 @@ def show_handover(env: Env, handover: Handover) -> None:
         env.output.line(f"  {each.layer:<10} {each.finding}: {each.text}")
     mark = status.last_checkpoint or record.last_checkpoint
     base = f"its last checkpoint {mark}" if mark else "its start"
-    env.output.line(f"\n{handover.writes_total} writes since {base} (revision {handover.since[:10]})")
+    count = f"{handover.writes_total} write{'' if handover.writes_total == 1 else 's'}"
+    env.output.line(f"\n{count} since {base} (revision {handover.since[:10]})")
     for write in handover.writes:
         env.output.line(f"  {line_of(write)}")
+    if len(handover.writes) < handover.writes_total:
+        env.output.line(f"  and {handover.writes_total - len(handover.writes)} earlier ones")
     _show_entries(env, handover)
     if handover.claims or handover.claims_freed:
         names = dict.fromkeys((*handover.claims, *handover.claims_freed))
