@@ -22,7 +22,7 @@ _MOST_CHARACTERS = 300
 def trailers_of(status: SessionStatus, claims: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """What the commit that closes a session says: the verdict, a line for each layer, what became free."""
     lines: list[tuple[str, str]] = [(RECOVERED, status.record.id), (STATE, status.state)]
-    lines += [(EVIDENCE, _line(f"{each.layer} {each.finding} {each.text}")) for each in status.evidence]
+    lines += [(EVIDENCE, one_line(f"{each.layer} {each.finding} {each.text}")) for each in status.evidence]
     if status.last_checkpoint is not None:
         lines.append((CHECKPOINT, status.last_checkpoint))
     return (*lines, *((CLAIM, claim) for claim in claims))
@@ -34,7 +34,7 @@ def evidence_in(trailers: Mapping[str, tuple[str, ...]], at: datetime) -> tuple[
     return tuple(Evidence(each[0], each[1], each[2], at) for each in words if len(each) == 3)
 
 
-def _line(text: str) -> str:
+def one_line(text: str) -> str:
     """One line of printable text: names of processes may hold anything."""
     text = text[:_MOST_CHARACTERS]
     return text if text.isprintable() else "".join(each if each.isprintable() else "?" for each in text)

@@ -15,7 +15,7 @@ from gitctx import failpoints
 from gitctx.errors import CorruptStore, GitctxError, InvalidInput, SessionNotDead, SessionNotFound
 from gitctx.format.keys import CLAIMS_PREFIX
 from gitctx.format.records import decode_claim, decode_session, encode_session, session_path
-from gitctx.sessions.evidence_log import trailers_of
+from gitctx.sessions.evidence_log import one_line, trailers_of
 from gitctx.sessions.ground import Ground
 from gitctx.sessions.liveness import judge, state_of
 from gitctx.sessions.roster import BY_ACTOR
@@ -182,7 +182,7 @@ class Recoveries:
         `unnoted` are sessions that it had recovered itself, and was killed before it could say so.
         """
         judged = status.record
-        why = next((each.text for each in status.evidence if each.layer == "process"), "")
+        why = one_line(_why(status))
         reason = f"found dead: {why}" if status.state == "dead" else f"taken over while silent: {why}"
 
         def plan(view: View) -> Planned:
@@ -223,7 +223,7 @@ class Recoveries:
             noted = replace(record, recovered=tuple(dict.fromkeys((*record.recovered, *got))))
             return Planned(changes={session_path(own): encode_session(noted)})
 
-        subject = f"session-recovered {len(ids)} by {own}"
+        subject = f"session-recovered by {own}"
         return Request(op="session-recovered", subject=subject, actor=by.actor, plan=plan, session=own)
 
     def _is_left_over(self, id: str) -> bool:
@@ -263,14 +263,17 @@ def _process_of(record: SessionRecord) -> tuple[object, ...]:
     return record.host_id, record.boot_id, record.pid_namespace, record.pid, record.process_started_at
 
 
+def _why(status: SessionStatus) -> str:
+    return next((each.text for each in status.evidence if each.layer == "process"), "")
+
+
 def _not_dead(status: SessionStatus) -> SessionNotDead:
     id = status.record.id
-    why = next((each.text for each in status.evidence if each.layer == "process"), "")
     hint = f"`gitctx session end {id}` ends it"
     if status.state == "silent":
         hint = f"if you know that it is gone, `gitctx session recover {id} --silent` takes it over"
     return SessionNotDead(
-        f"the session {id} of {status.record.actor} is {status.state}, not dead: {why}",
+        f"the session {id} of {status.record.actor} is {status.state}, not dead: {_why(status)}",
         hint=hint,
         details={
             "session": id,

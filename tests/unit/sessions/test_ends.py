@@ -213,15 +213,14 @@ class TestHostsOwnHandlers:
             assert ended(child) == -signal.SIGTERM
         assert sessions.state(id) == "dead"
 
-    def test_our_handlers_are_there_only_while_a_session_needs_them(self, sessions: Sessions) -> None:
-        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
-        before = [signal.getsignal(number) for number in numbers]
-        first, second = (sessions.start(actor="coder") for _ in range(2))
-        assert signal.getsignal(signal.SIGTERM) is not before[0]
-        first.end()
-        assert signal.getsignal(signal.SIGTERM) is not before[0]
-        second.end()
-        assert [signal.getsignal(number) for number in numbers] == before
+    def test_our_handlers_are_there_only_while_a_session_needs_them(self, store: Store) -> None:
+        script = PREPARE + (
+            "def handled(): say(*[callable(signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGHUP)])\n"
+            "say = print\nhandled()\nfirst, second = sessions.start(actor='1'), sessions.start(actor='2')\nhandled()\n"
+            "first.end()\nhandled()\nsecond.end()\nhandled()\nsys.stdout.flush()\n"
+        )
+        with Child(script, store.path) as child:
+            assert lines(child, 4) == ["False False", "True True", "True True", "False False"]
 
     def test_without_the_main_thread_a_signal_does_what_it_always_does(self, store: Store, sessions: Sessions) -> None:
         script = PREPARE + (

@@ -117,6 +117,7 @@ def test_the_name_of_a_process_cannot_forge_the_log(store: Store, sessions: Sess
     sessions.recover(actor="planner")
     states = git(store.path, "log", "-1", "--format=%(trailers:key=Gitctx-State,valueonly,separator=%x2C)", "sessions")
     assert states.strip() == "dead"
+    assert (sessions.record(gone).end_reason or "").isprintable()
     assert len(sessions.handover(gone).evidence) == 6
 
 
