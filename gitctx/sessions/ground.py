@@ -6,14 +6,14 @@ tag. One look serves a whole scan: what many sessions share is looked at once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx.errors import CorruptStore, GitctxError, ObjectMissing
 from gitctx.format import messages
-from gitctx.format.messages import decode_commit
+from gitctx.format.messages import Tag, decode_commit
 from gitctx.format.objects import Kind, make_object
 from gitctx.values import Revision
 
@@ -35,10 +35,9 @@ class Soundness(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A checkpoint as the scan needs it: its name, tag object, commit, the revision it was taken at, when."""
+    """A checkpoint as the scan needs it: its name, commit, the revision it was taken at, when. Its tag can be read."""
 
     name: str
-    tag: str
     commit: str
     revision: Revision
     created_at: datetime
@@ -58,28 +57,36 @@ class Ground:
         self._store = store
         self._known: dict[str, Fault | None] = {}
         self._doubts = _MOST_DOUBTS
+        self._unreadable: dict[str, Fault] = {}
 
     @cached_property
     def _checkpoints(self) -> tuple[Mapping[str, Mark], Mapping[str, Mark]]:
         """Checkpoints by name, and the last one of each session. Tags that can't be read are in neither."""
         by_name: dict[str, Mark] = {}
         last: dict[str, tuple[datetime, str, Mark]] = {}
-        repository = self._store.repository
-        for ref in repository.ref_names(_TAGS):
-            try:
-                oid = repository.read_ref(ref)
-                tag = repository.read_tag(oid) if oid is not None else None
-            except GitctxError:
-                continue
-            if oid is None or tag is None:
-                continue
+        for ref, tag in self._tags():
             revision = Revision(tag.trailers.get(messages.REVISION, (tag.target,))[0])
-            mark = Mark(ref.removeprefix(_TAGS), oid, tag.target, revision, tag.tagger.at)
+            mark = Mark(ref.removeprefix(_TAGS), tag.target, revision, tag.tagger.at)
             by_name[mark.name] = mark
             for session in tag.trailers.get(messages.SESSION, ()):
                 found = (mark.created_at, tag.trailers.get(messages.ID, ("",))[0], mark)
                 last[session] = max(found, last.get(session, found), key=lambda each: each[:2])
         return by_name, {session: mark for session, (_, _, mark) in last.items()}
+
+    def _tags(self) -> Iterator[tuple[str, Tag]]:
+        """Every annotated tag; those that are damaged are noted."""
+        try:
+            refs = [(ref, self._store.repository.read_ref(ref)) for ref in self._store.repository.ref_names(_TAGS)]
+        except GitctxError:
+            return
+        for ref, oid in refs:
+            fault = self._looked_at(oid, None, with_tree=False) if oid is not None else None
+            if fault is not None:
+                self._unreadable[ref.removeprefix(_TAGS)] = fault
+            elif oid is not None:
+                tag = self._store.repository.read_tag(oid)
+                if tag is not None:
+                    yield ref, tag
 
     def last_checkpoint(self, record: SessionRecord) -> Mark | None:
         """The checkpoint that a session made last, as far as it is still there."""
@@ -93,9 +100,13 @@ class Ground:
         found = {"the head": self._head_fault}
         mark = self.last_checkpoint(record)
         if mark is not None:
-            found[f"the checkpoint {mark.name}"] = self._fault_of(mark.tag, "tag") or self._fault_of(mark.commit)
+            found[f"the checkpoint {mark.name}"] = self._fault_of(mark.commit)
         elif record.last_checkpoint is not None:
-            found[f"the checkpoint {record.last_checkpoint}"] = Fault("it was deleted", certain=False)
+            gone = Fault("it was deleted", certain=False)
+            found[f"the checkpoint {record.last_checkpoint}"] = self._unreadable.get(record.last_checkpoint, gone)
+        elif self._unreadable:
+            name, fault = next(iter(self._unreadable.items()))
+            found[f"the checkpoint {name}, perhaps its own"] = fault._replace(certain=False)
         found["the revision it started on"] = self._start_fault(record.start_revision)
         faults = [(name, fault) for name, fault in found.items() if fault is not None]
         return Soundness(
@@ -126,13 +137,14 @@ class Ground:
             self._known[place] = self._looked_at(oid, kind, with_tree=with_tree and kind == "commit")
         return self._known[place]
 
-    def _looked_at(self, oid: str, kind: Kind, *, with_tree: bool) -> Fault | None:
+    def _looked_at(self, oid: str, kind: Kind | None, *, with_tree: bool) -> Fault | None:
+        """Read and hash an object; with `kind` None it may be of any."""
         if self._doubts <= 0:
             return Fault("it wasn't looked at, because so much else couldn't be read", certain=False)
         try:
             found, data = self._store.repository.read(oid)
-            if found != kind or make_object(found, data).oid != oid:
-                return Fault(f"the object {oid[:10]} isn't the {kind} that it should be", certain=True)
+            if found != (kind or found) or make_object(found, data).oid != oid:
+                return Fault(f"the object {oid[:10]} isn't the {kind or 'one'} that it should be", certain=True)
             return self._fault_of(decode_commit(data).tree, "tree") if with_tree else None
         except (ObjectMissing, CorruptStore) as error:
             self._doubts -= 1

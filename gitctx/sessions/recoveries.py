@@ -149,10 +149,11 @@ class Recoveries:
             if record.recovered_by is not None:
                 unnoted.setdefault(record.recovered_by, []).append(record.id)
         outcomes: list[Written | GitctxError] = []
+        left: dict[str, SessionRecord] = {}
         for start in range(0, len(judged), AT_ONCE):
             part = judged[start : start + AT_ONCE]
             requests = [
-                self._closing(each, by, claims.get(each.record.id, ()), unnoted.get(each.record.id, ()))
+                self._closing(each, by, claims.get(each.record.id, ()), unnoted.get(each.record.id, ()), left)
                 for each in part
             ]
             if by.session is not None:
@@ -161,7 +162,12 @@ class Recoveries:
             failpoints.hit("session.after_closing")
         error = next((each for each in outcomes if isinstance(each, GitctxError)), None)
         recovered = [
-            Recovered(self._roster.record(each.record.id), each.state, each.evidence, claims.get(each.record.id, ()))
+            Recovered(
+                left.get(each.record.id) or self._roster.record(each.record.id),
+                each.state,
+                each.evidence,
+                claims.get(each.record.id, ()),
+            )
             for each, outcome in zip(judged, outcomes, strict=True)
             if not isinstance(outcome, GitctxError) and outcome.changed
         ]
@@ -175,11 +181,17 @@ class Recoveries:
             return {}
 
     def _closing(
-        self, status: SessionStatus, by: Recoverer, claims: Sequence[str], unnoted: Sequence[SessionId]
+        self,
+        status: SessionStatus,
+        by: Recoverer,
+        claims: Sequence[str],
+        unnoted: Sequence[SessionId],
+        left: dict[str, SessionRecord],
     ) -> Request:
         """Close one session as it was judged, unless somebody has closed it, or it belongs to another process by now.
 
-        `unnoted` are sessions that it had recovered itself, and was killed before it could say so.
+        `unnoted` are sessions that it had recovered itself, and was killed before it could say so. The record as it is
+        left goes into `left`.
         """
         judged = status.record
         why = one_line(_why(status))
@@ -198,6 +210,7 @@ class Recoveries:
                 recovered_by=by.name,
                 recovered=tuple(dict.fromkeys((*record.recovered, *unnoted))),
             )
+            left[judged.id] = closed
             return Planned(changes={session_path(judged.id): encode_session(closed)})
 
         said = f"The session of {judged.actor} is {status.state}: {why}"

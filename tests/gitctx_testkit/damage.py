@@ -14,15 +14,14 @@ from gitctx_testkit.git import git
 def loose_copy(store: Store, oid: str) -> Path:
     """Have an object lie there as a file of its own and nowhere else; its path."""
     folder = store.path / "objects"
-    packs = sorted((folder / "pack").glob("*.pack"))
     aside = store.path / "aside"
-    aside.mkdir()
-    for pack in packs:
+    aside.mkdir(exist_ok=True)
+    for pack in sorted((folder / "pack").glob("*.pack")):
         for part in (folder / "pack").glob(f"{pack.stem}.*"):
             os.rename(part, aside / part.name)
-    for pack in aside.glob("*.pack"):
-        with pack.open("rb") as file:
-            subprocess.run(["git", "--git-dir", str(store.path), "unpack-objects", "-q"], stdin=file, check=True)
+        with (aside / pack.name).open("rb") as file:
+            command = ["git", "--git-dir", str(store.path), "unpack-objects", "-q"]
+            subprocess.run(command, stdin=file, check=True)
     path = folder / oid[:2] / oid[2:]
     assert path.exists(), git(store.path, "cat-file", "-t", oid)
     return path
@@ -32,3 +31,9 @@ def spoil(path: Path) -> None:
     """Let a loose object hold something else than its name says."""
     os.chmod(path, 0o644)
     path.write_bytes(zlib.compress(b"blob 3\0bad"))
+
+
+def tear(path: Path) -> None:
+    """Cut a loose object off."""
+    os.chmod(path, 0o644)
+    path.write_bytes(path.read_bytes()[:12])
