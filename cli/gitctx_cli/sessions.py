@@ -98,6 +98,7 @@ def list_all(
       gitctx session list --active --json
     """
     found = env.reading(session=False).sessions.list(include_ended=not active)
+    dead = sum(each.state == "dead" for each in found)
     for each in islice(found, limit(limited)):
         if env.json:
             env.output.document(of_session(each))
@@ -109,6 +110,9 @@ def list_all(
         why = why if each.state in ("dead", "silent") else record.end_reason or ""
         parts = (record.id, each.state, record.actor, record.agent, process, f"since {at}", why.partition("\n")[0])
         env.output.line("  ".join(part for part in parts if part))
+    if dead and not env.json:
+        what = "is 1 dead session" if dead == 1 else f"are {dead} dead sessions"
+        env.output.say(f"there {what}: the next start, or `gitctx session recover`, recovers what is dead")
 
 
 def show(

@@ -31,7 +31,9 @@ def start(cli: Any, *words: str, **more: Any) -> Any:
 
 def test_a_killed_agents_session_is_dead_at_the_next_call_with_the_evidence(cli: Any) -> None:
     id = die(cli)
-    line = cli("session", "list").lines[0]
+    listed = cli("session", "list")
+    assert "gitctx session recover" in listed.err
+    (line,) = listed.lines
     assert line.startswith(f"{id}  dead  coder-1  claude  ")
     assert line.endswith("is gone")
     found = cli("session", "list", "--json").json
