@@ -50,6 +50,7 @@ class Leases:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "leases"
+        self._folder = str(self.folder)
 
     def ids(self) -> list[SessionId]:
         """The sessions that have a lease here."""
@@ -88,12 +89,13 @@ class Leases:
     def read(self, session: str) -> SeenLease | None:
         """The lease of a session; None if there is none that can be read.
 
-        The lock is tried, never waited for; trying it disturbs neither its holder nor others who try.
+        The lock is tried (if a process was to hold it), never waited for; trying it disturbs neither its holder nor
+        others who try.
         """
         if not is_file_name(session):
             return None
         try:
-            descriptor = os.open(self.folder / session, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._folder}/{session}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -102,7 +104,7 @@ class Leases:
             if lease.session != session:
                 return None
             beat_at = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
-            return SeenLease(lease, _is_locked(descriptor), beat_at)
+            return SeenLease(lease, lease.held and _is_locked(descriptor), beat_at)
         except (OSError, ValueError, TypeError, KeyError, OverflowError):
             return None
         finally:

@@ -25,7 +25,8 @@ Layer = Callable[[SessionRecord, Facts, datetime], Evidence]
 
 def judge(record: SessionRecord, facts: Facts, now: datetime) -> tuple[SessionState, tuple[Evidence, ...]]:
     """The state of a session, and what each layer found."""
-    return state_of(record, facts, now), tuple(layer(record, facts, now) for layer in LAYERS)
+    evidence = tuple([layer(record, facts, now) for layer in LAYERS])
+    return _state(record, next(each for each in evidence if each.layer == "process")), evidence
 
 
 def state_of(record: SessionRecord, facts: Facts, now: datetime) -> SessionState:
@@ -34,12 +35,15 @@ def state_of(record: SessionRecord, facts: Facts, now: datetime) -> SessionState
     `ended`: its record says so. `dead` and `alive`: proved by its process, on the host, in the process space and by the
     store instance that its lease is of. `silent`: no proof either way.
     """
+    return _state(record, process_layer(record, facts, now))
+
+
+def _state(record: SessionRecord, process: Evidence) -> SessionState:
     if record.ended_at is not None:
         return "ended"
-    finding = process_layer(record, facts, now).finding
-    if finding == "alive":
+    if process.finding == "alive":
         return "alive"
-    return "dead" if finding == "dead" else "silent"
+    return "dead" if process.finding == "dead" else "silent"
 
 
 def lease_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence:
