@@ -18,6 +18,7 @@ from gitctx_cli.recovering import show_handover, tell_recovery
 
 if TYPE_CHECKING:
     from gitctx.sessions import Session, Sessions
+    from gitctx.values import SessionStatus
 
 Agent = Annotated[
     str, typer.Option("--agent", metavar="NAME", help="the product that runs, like claude or codex", show_default=False)
@@ -139,6 +140,10 @@ def show(
     if env.json:
         env.output.document(of_session(status))
         return
+    _print(env, status)
+
+
+def _print(env: Env, status: SessionStatus) -> None:
     record = status.record
     for title, value in (
         ("id", record.id),

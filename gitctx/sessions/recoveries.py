@@ -160,6 +160,8 @@ class Recoveries:
                 requests.append(self._note(by, by.session, [each.record.id for each in part]))
             outcomes += self._store.sessions.write_all(requests)[: len(part)]
             failpoints.hit("session.after_closing")
+            if any(isinstance(each, GitctxError) for each in outcomes):
+                break  # what keeps one from being written (no room, a held lock) may cost each of thousands its time
         error = next((each for each in outcomes if isinstance(each, GitctxError)), None)
         recovered = [
             Recovered(
@@ -168,7 +170,7 @@ class Recoveries:
                 each.evidence,
                 claims.get(each.record.id, ()),
             )
-            for each, outcome in zip(judged, outcomes, strict=True)
+            for each, outcome in zip(judged, outcomes, strict=False)
             if not isinstance(outcome, GitctxError) and outcome.changed
         ]
         return Recovery(tuple(recovered)), error
@@ -194,26 +196,16 @@ class Recoveries:
         left goes into `left`.
         """
         judged = status.record
-        why = one_line(_why(status))
-        reason = f"found dead: {why}" if status.state == "dead" else f"taken over while silent: {why}"
 
         def plan(view: View) -> Planned:
             record = _record_in(view, judged.id)
             if record is None or record.ended_at is not None or _process_of(record) != _process_of(judged):
                 return Planned()
-            closed = replace(
-                record,
-                ended_at=self._store.config.clock(),
-                end_reason=reason,
-                graceful_shutdown=False,
-                last_checkpoint=status.last_checkpoint or record.last_checkpoint,
-                recovered_by=by.name,
-                recovered=tuple(dict.fromkeys((*record.recovered, *unnoted))),
-            )
-            left[judged.id] = closed
-            return Planned(changes={session_path(judged.id): encode_session(closed)})
+            closed = _closed(record, status, by.name, self._store.config.clock())
+            left[judged.id] = replace(closed, recovered=tuple(dict.fromkeys((*closed.recovered, *unnoted))))
+            return Planned(changes={session_path(judged.id): encode_session(left[judged.id])})
 
-        said = f"The session of {judged.actor} is {status.state}: {why}"
+        said = f"The session of {judged.actor} is {status.state}: {one_line(_why(status))}"
         return Request(
             op="session-recover",
             subject=f"session-recover {judged.id}",
@@ -270,6 +262,19 @@ def _record_in(view: View, id: str) -> SessionRecord | None:
         return decode_session(data) if data is not None else None
     except CorruptStore:
         return None
+
+
+def _closed(record: SessionRecord, status: SessionStatus, by: str, now: datetime) -> SessionRecord:
+    """A record with the verdict in it."""
+    what = "found dead" if status.state == "dead" else "taken over while silent"
+    return replace(
+        record,
+        ended_at=now,
+        end_reason=f"{what}: {one_line(_why(status))}",
+        graceful_shutdown=False,
+        last_checkpoint=status.last_checkpoint or record.last_checkpoint,
+        recovered_by=by,
+    )
 
 
 def _process_of(record: SessionRecord) -> tuple[object, ...]:

@@ -239,7 +239,7 @@ def test_a_session_that_has_another_process_by_now_is_left_alone(
     assert sessions.record(gone).ended_at is None
 
 
-def test_hundreds_are_recovered_by_a_commit_each_and_few_swaps(
+def test_hundreds_are_recovered_by_a_commit_each_and_few_swaps_and_given_up_soon_on_a_full_disk(
     store: Store, sessions: Sessions, machine: FakeMachine
 ) -> None:
     machine.run(200, "claude", started_at="6000")
@@ -253,6 +253,16 @@ def test_hundreds_are_recovered_by_a_commit_each_and_few_swaps(
         (store.path / "gitctx" / "leases" / id).write_text(lease.replace(template.id, id))
     machine.kill(200)
     swaps = len(store.repository.log_tail("refs/heads/sessions"))
+    refused: list[int] = []
+
+    def refuse() -> None:
+        refused.append(1)
+        raise OSError(28, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store.repository, "publish", lambda *_, **__: refuse())
+        assert "No space" in sessions.recover(actor="planner").problem
+    assert len(refused) <= 1 + 63
     started = sessions.start(actor="planner", hold=False, pid=100)
     assert sorted(each.record.id for each in started.recovery.recovered) == sorted(ids)
     assert sorted(sessions.record(started.id).recovered) == sorted(ids)
