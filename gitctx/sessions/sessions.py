@@ -59,20 +59,9 @@ class Sessions(Roster):
         session. Raises InvalidInput if there is no such process, InvalidName, SessionEnded, and what `Branch.write`
         raises.
         """
-        from gitctx.store.edits import digest_of
-
         process = self._anchor(pid, hold=hold)
         record = self._new_record(check_actor(actor), _check_agent(agent), process)
-        request = Request(
-            op="session-start",
-            subject=f"session-start {record.id}",
-            actor=actor,
-            plan=lambda view: Planned(changes={session_path(record.id): encode_session(record)}),
-            message=check_message(message),
-            session=record.id,
-            id=check_write_id(id) if id is not None else None,
-            digest=digest_of("session-start", [], actor=actor, agent=agent, pid=[process.pid, process.started_at]),
-        )
+        request = self._start_request(record, process, message=message, id=id)
         session = self._register(record, request, hold=hold)
         if hold:
             ends.expect(session, on_signals=on_signals)
@@ -82,6 +71,21 @@ class Sessions(Roster):
         if hold and beat_every_s is not None:
             session.keep_beating(beat_every_s)
         return session
+
+    def _start_request(self, record: SessionRecord, process: ProcessFacts, *, message: str, id: str | None) -> Request:
+        from gitctx.store.edits import digest_of
+
+        started = [process.pid, process.started_at]
+        return Request(
+            op="session-start",
+            subject=f"session-start {record.id}",
+            actor=record.actor,
+            plan=lambda view: Planned(changes={session_path(record.id): encode_session(record)}),
+            message=check_message(message),
+            session=record.id,
+            id=check_write_id(id) if id is not None else None,
+            digest=digest_of("session-start", [], actor=record.actor, agent=record.agent, pid=started),
+        )
 
     def recover(
         self, id: str | None = None, *, actor: str, session: str | None = None, silent: bool = False, message: str = ""
