@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from gitctx import failpoints
 from gitctx.config import Config
 from gitctx.sessions import Machine, Sessions
 from gitctx.store import Store
+from gitctx.values import SessionId
+from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.git import git
 from gitctx_testkit.processes import Talk, children, die
 
@@ -76,5 +80,35 @@ def test_the_next_one_finishes_what_a_killed_recoverer_began(store: Store, point
         assert id in sessions.record(str(record.recovered_by)).recovered
     left = set(os.listdir(store.path / "gitctx" / "leases")) - {started.id}
     assert len(left) == (1 if point == "session.after_lease" else 0)
+    assert {each.state for each in sessions.list() if each.record.id != started.id} == {"ended"}
+    started.end()
+
+
+@pytest.mark.parametrize("kills", few_or_many(12, 300))
+def test_starters_that_are_killed_at_random_lose_no_session_and_close_none_twice(store: Store, kills: int) -> None:
+    """Each of them recovers those before it, while others do the same."""
+
+    def starter(talk: Talk) -> None:
+        sessions = Sessions(Store.open(store.path, RELAXED), Machine())
+        talk.say("ready")
+        while True:
+            sessions.start(actor="victim", beat_every_s=None)
+
+    rng = random.Random(11)
+    for _ in range(kills // 4):
+        with children(*[starter] * 4) as running:
+            for child in running:
+                assert child.talk.hear() == "ready"
+            for child in running:
+                time.sleep(rng.uniform(0, 0.05))
+                child.kill()
+    sessions = Sessions(Store.open(store.path, RELAXED), Machine())
+    started = sessions.start(actor="planner")
+    records = {each.record.id: each.record for each in sessions.list()}
+    gone = [id for id in records if id != started.id]
+    assert len(gone) >= kills // 4
+    assert sorted(recoveries(store.path)) == sorted(gone)
+    for id in gone:
+        assert id in records[SessionId(str(records[id].recovered_by))].recovered
     assert {each.state for each in sessions.list() if each.record.id != started.id} == {"ended"}
     started.end()
