@@ -100,6 +100,18 @@ class Tree(dict[str, Node]):
             _update_rows(order, fresh.rows, name, before, node)
         return fresh
 
+    def replaced(self, name: str, node: Node) -> Tree:
+        """A copy in which a name stands for another object of the same kind. All else that is known stays true."""
+        fresh = Tree(self)
+        fresh[name] = node
+        order = self._sort()
+        key, row = tree_row(name, node)
+        fresh.order = order
+        fresh.rows = rows = self.rows.copy()
+        rows[bisect_left(order, key)] = row
+        fresh.shape, fresh.prefix, fresh.split, fresh.wide = self.shape, self.prefix, self.split, self.wide
+        return fresh
+
 
 def _update_rows(order: list[bytes], rows: list[bytes], name: str, before: Node | None, after: Node | None) -> None:
     if before is not None and (after is None or before.is_tree != after.is_tree):
@@ -249,6 +261,21 @@ def find(trees: TreeReader, root: str, key: str) -> Found:
     return found._replace(path=paths[0] if paths else ())
 
 
+def plain_entry(trees: TreeReader, root: str, key: str) -> Node | None:
+    """The entry at a key where no folder above it is split; None if `find` has to look."""
+    oid = root
+    *folders, name = key.split("/")
+    for folder in folders:
+        tree = trees.read_tree(oid)
+        node = tree.get(folder)
+        if node is None or node.mode != TREE or is_split(tree):
+            return None
+        oid = node.oid
+    tree = trees.read_tree(oid)
+    node = tree.get(name)
+    return node if node is not None and node.mode == BLOB and not is_split(tree) else None
+
+
 def _leaves(
     trees: TreeReader, tree: Tree, prefix: bytes, misplaced: dict[str, Node] | None
 ) -> Iterator[tuple[str, Node, tuple[str, ...]]]:
@@ -360,6 +387,12 @@ def apply(trees: Trees, root: str, changes: Mapping[str, str | None]) -> str:
 
     Raises InvalidKey if a key would be both an entry and a folder, or is taken by something that isn't an entry.
     """
+    if len(changes) == 1:
+        ((key, etag),) = changes.items()
+        if etag is not None:
+            path = _path_of_entry(trees, root, key)
+            if path is not None:
+                return _replace(trees, path, etag)
     top = _Branch()
     for key, etag in changes.items():
         branch = top
@@ -367,6 +400,46 @@ def apply(trees: Trees, root: str, changes: Mapping[str, str | None]) -> str:
             branch = branch.below.setdefault(segment, _Branch())
         branch.touched, branch.etag = True, etag
     return _update(trees, (root,), top.below, "") or trees.write_tree(Tree())
+
+
+def _path_of_entry(trees: TreeReader, root: str, key: str) -> list[tuple[Tree, str]] | None:
+    """The trees from the root down to an entry, with the name to follow in each; None unless the entry is there and all
+    of them are known to be laid out as we would: then nothing but ids changes in them when the entry does.
+    """
+    path: list[tuple[Tree, str]] = []
+    node = Node(TREE, root)
+    for segment in key.split("/"):
+        if node.mode != TREE:
+            return None
+        tree = trees.read_tree(node.oid)
+        prefix = b""
+        if is_split(tree):
+            digest = _digest(segment)
+            while is_split(tree):
+                if not tree.wide or shape_of(tree).ours:
+                    return None
+                bucket = _bucket(digest[len(prefix)])
+                inner = _subtree(tree, bucket)
+                if inner is None:
+                    return None
+                path.append((tree, bucket))
+                prefix += digest[len(prefix) : len(prefix) + 1]
+                tree = trees.read_tree(inner.oid)
+        found = tree.get(segment)
+        if found is None or tree.prefix != prefix or len(shape_of(tree).ours) > FOLDER_LIMIT:
+            return None
+        path.append((tree, segment))
+        node = found
+    return path if node.mode == BLOB else None
+
+
+def _replace(trees: Trees, path: list[tuple[Tree, str]], etag: str) -> str:
+    """The root tree with another etag for the entry at the end of a path."""
+    tree, name = path[-1]
+    oid = trees.write_tree(tree.replaced(name, Node(BLOB, etag)))
+    for tree, name in reversed(path[:-1]):
+        oid = trees.write_tree(tree.replaced(name, Node(TREE, oid)))
+    return oid
 
 
 def normalise(trees: Trees, root: str) -> str:

@@ -5,10 +5,10 @@ Source: git's documentation, "Git Internals - Git Objects".
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from hashlib import sha1 as _sha1
 from typing import Literal, NamedTuple
 
 Kind = Literal["commit", "tree", "blob", "tag"]
@@ -50,9 +50,16 @@ class Object(NamedTuple):
     data: bytes
 
 
+_STARTS: dict[Kind, bytes] = {"commit": b"commit", "tree": b"tree", "blob": b"blob", "tag": b"tag"}
+_COPIED_BYTES = 16_384
+
+
 def make_object(kind: Kind, data: bytes) -> Object:
     """The object with its id."""
-    digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)), usedforsecurity=False)
+    size = len(data)
+    if size <= _COPIED_BYTES:
+        return Object(_sha1(b"%b %d\0%b" % (_STARTS[kind], size, data), usedforsecurity=False).hexdigest(), kind, data)
+    digest = _sha1(b"%b %d\0" % (_STARTS[kind], size), usedforsecurity=False)
     digest.update(data)
     return Object(digest.hexdigest(), kind, data)
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -23,13 +22,16 @@ from gitctx import failpoints
 from gitctx.format.objects import Object
 from gitctx.format.packs import Pack, make_pack
 from gitctx.repository.disk import NEW, NO_LINKS, make_folders, sync_files, sync_folder, unlink_quietly, write_all
+from gitctx.repository.loose import LooseObjects
 
 _NAME = re.compile(r"(pack-[0-9a-f]{40})\.(\w+)")
 _OLD_KEEP = b"gitctx\n"
 
 
 class NewPack:
-    """A pack on its way to disk. `descriptors` are its files, to be synced before `appear` if it shall be durable."""
+    """A pack on its way to disk. `descriptors` are its files, open until `release` or until it is backed out; to be
+    synced before `appear` if it shall be durable.
+    """
 
     def __init__(self, objects_dir: str, pack: Pack, *, durable: bool) -> None:
         """Write the files under names that git passes over. Raises OSError, with nothing left behind."""
@@ -77,13 +79,19 @@ class NewPack:
             self._back_out()
             raise
         failpoints.hit("pack.after_index")
-        self._close()
         if self._durable:
             sync_folder(self._folder)
 
     @property
     def in_place(self) -> bool:
-        """Whether both files are there: after an hour in which we were stopped, somebody may have tidied up."""
+        """Whether both files are there: after an hour in which we were stopped, somebody may have tidied up.
+
+        Their numbers of names tell (a pack has two, with its `.keep`); where they leave a doubt, their paths.
+        """
+        if len(self.descriptors) == 2:
+            pack, index = self.descriptors
+            if os.fstat(pack).st_nlink == 2 and os.fstat(index).st_nlink == 1:
+                return True
         return os.path.exists(f"{self._base}.idx") and os.path.exists(f"{self._base}.pack")
 
     def release(self) -> None:
@@ -104,14 +112,15 @@ class NewPack:
 class Objects:
     """The objects of one publication on their way to disk: see `written`."""
 
-    def __init__(self, objects_dir: str, objects: Sequence[Object], *, durable: bool) -> None:
+    def __init__(self, objects_dir: str, loose: LooseObjects, objects: Sequence[Object], *, durable: bool) -> None:
         self._dir = objects_dir
+        self._loose = loose
         self._objects = objects
         self._durable = durable
         self._packs: list[NewPack] = []
 
     def write(self) -> Sequence[int]:
-        """Write the files; their descriptors, which are open until `appear`."""
+        """Write the files; their descriptors."""
         if not self._objects:
             return ()
         self._packs.append(NewPack(self._dir, make_pack(self._objects), durable=self._durable))
@@ -121,7 +130,7 @@ class Objects:
         """Let everybody read them."""
         if self._objects:
             self._packs[-1].appear()
-            remove_torn_twins(self._dir, self._objects)
+            self._loose.remove_torn(self._objects)
 
     def ensure(self) -> None:
         """Write them again if they are gone. Raises OSError."""
@@ -138,34 +147,17 @@ class Objects:
 
 
 @contextmanager
-def written(objects_dir: str, objects: Sequence[Object], *, durable: bool) -> Iterator[Objects]:
+def written(objects_dir: str, loose: LooseObjects, objects: Sequence[Object], *, durable: bool) -> Iterator[Objects]:
     """Put objects down for the time of the block, at the end of which something must reach them.
 
     A new object is written even if another pack holds it: that one can be dropped before the swap of the ref.
     """
     failpoints.hit("objects.before_write")
-    under_way = Objects(objects_dir, objects, durable=durable)
+    under_way = Objects(objects_dir, loose, objects, durable=durable)
     try:
         yield under_way
     finally:
         under_way.release()
-
-
-def remove_torn_twins(objects_dir: str, objects: Sequence[Object]) -> None:
-    """Remove torn loose files of objects that a pack has whole: git would go on complaining about them."""
-    for item in objects:
-        target = f"{objects_dir}/{item.oid[:2]}/{item.oid[2:]}"
-        if os.access(target, os.F_OK):
-            with suppress(FileNotFoundError), open(target, "rb") as file:
-                if not _intact(file.read(), item):
-                    os.unlink(target)
-
-
-def _intact(data: bytes, item: Object) -> bool:
-    try:
-        return zlib.decompress(data) == b"%s %d\0%s" % (item.kind.encode(), len(item.data), item.data)
-    except zlib.error:
-        return False
 
 
 def by_name(folder: str) -> dict[str, set[str]]:

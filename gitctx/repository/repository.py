@@ -31,8 +31,9 @@ from gitctx.format.layout import Tree
 from gitctx.format.messages import Commit, Tag, decode_commit, decode_tag
 from gitctx.format.objects import Kind, Object
 from gitctx.repository.disk import sync_files
-from gitctx.repository.loose import read_loose
-from gitctx.repository.refs import LogLine, Refs, SwapUnsettled
+from gitctx.repository.loose import LooseObjects
+from gitctx.repository.reflog import LogLine
+from gitctx.repository.refs import Refs, SwapUnsettled
 from gitctx.repository.translate import from_git, from_os, not_owned, translated
 
 TREE_CACHE_NODES = 60_000
@@ -68,6 +69,7 @@ class Repository:
         self.path = path
         self.objects_dir = path / "objects"
         self._objects_path = str(self.objects_dir)
+        self._loose = LooseObjects(self._objects_path)
         self.refs = Refs(path)
         self._git_timeout_s = git_timeout_s
         self._local = threading.local()
@@ -202,7 +204,7 @@ class Repository:
         there.
         """
         try:
-            kind, data = read_loose(self._objects_path, oid) or self._handle().read(oid)
+            kind, data = self._loose.read(oid) or self._handle().read(oid)
         except (KeyError, ValueError, pygit2.GitError, OSError) as error:
             kind, data = self._read_again(oid, error)
         return _KINDS[int(kind)], data
@@ -210,7 +212,7 @@ class Repository:
     def _read_again(self, oid: str, first: Exception) -> tuple[int, bytes]:
         self._drop_handle()
         try:
-            kind, data = read_loose(self._objects_path, oid) or self._handle().read(oid)
+            kind, data = self._loose.read(oid) or self._handle().read(oid)
             return int(kind), data
         except (KeyError, ValueError, pygit2.GitError, OSError):
             status, output, _ = self.git("cat-file", "--batch", stdin=oid.encode() + b"\n", ok=(0, 1, 128))
@@ -312,7 +314,7 @@ class Repository:
         """Write objects that a ref reaches already. Raises OSError."""
         from gitctx.repository.packs import written
 
-        with written(self._objects_path, objects, durable=durable) as under_way:
+        with written(self._objects_path, self._loose, objects, durable=durable) as under_way:
             files = under_way.write()
             if durable:
                 sync_files(files)
@@ -338,7 +340,10 @@ class Repository:
         """
         from gitctx.repository.packs import written
 
-        with written(self._objects_path, objects, durable=durable) as under_way, self.refs.new_value(new) as value:
+        with (
+            written(self._objects_path, self._loose, objects, durable=durable) as under_way,
+            self.refs.new_value(new) as value,
+        ):
             files = under_way.write()
             if durable:
                 sync_files([*files, value.descriptor])
@@ -418,12 +423,12 @@ class Repository:
     def last_log_line(self, name: str) -> LogLine | None:
         """The last line of a ref's reflog that can be read; None if there is none."""
         with translated(self.path):
-            return self.refs.last_log_line(name)
+            return self.refs.logs.last_line(name)
 
     def log_tail(self, name: str, max_bytes: int = 262144) -> list[LogLine]:
         """The last lines of a ref's reflog, oldest first: as many as fit into so many bytes."""
         with translated(self.path):
-            return self.refs.log_tail(name, max_bytes)
+            return self.refs.logs.tail(name, max_bytes)
 
     def ref_names(self, prefix: str) -> list[str]:
         """Names of the refs below a prefix, sorted."""
