@@ -82,15 +82,20 @@ def split_tree(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
     return rows
 
 
-def parse_tree(data: bytes) -> dict[str, Node]:
-    """Names and nodes of a raw tree. Bytes that aren't UTF-8 become lone surrogates. Raises ValueError if torn."""
+def parse_tree(data: bytes) -> tuple[dict[str, Node], list[bytes] | None]:
+    """Names and nodes of a raw tree, and the names as git sorts them (None if they don't lie like that, or if a mode is
+    written in another way than ours). Bytes that aren't UTF-8 become lone surrogates. Raises ValueError if torn.
+    """
     rows = split_tree(data)
     if not rows:
-        return {}
+        return {}, []
     modes, names, oids = zip(*rows, strict=True)
     texts = b"\0".join(names).decode("utf-8", "surrogateescape").split("\0")
     plain = [_MODES.get(mode) or mode.decode().lstrip("0") for mode in modes]
-    return dict(zip(texts, map(_new_node, zip(plain, _IDS(b"".join(oids).hex()), strict=True)), strict=True))
+    nodes = dict(zip(texts, map(_new_node, zip(plain, _IDS(b"".join(oids).hex()), strict=True)), strict=True))
+    order = [name + b"/" if mode == b"40000" else name for mode, name, _ in rows]
+    proper = len(nodes) == len(rows) and order == sorted(order) and not any(mode[0] == 48 for mode in set(modes))
+    return nodes, order if proper else None
 
 
 def tree_row(name: str, node: Node) -> tuple[bytes, bytes]:
