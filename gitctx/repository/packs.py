@@ -36,12 +36,13 @@ class NewPack:
     def __init__(self, objects_dir: str, pack: Pack, *, durable: bool) -> None:
         """Write the files under names that git passes over. Raises OSError, with nothing left behind."""
         self._folder = f"{objects_dir}/pack"
-        name = secrets.token_hex(20)
-        self._base = f"{self._folder}/pack-{name}"
+        token = secrets.token_hex(20)
+        self.name = f"pack-{token}"
+        self.pack = pack
+        self._base = f"{self._folder}/{self.name}"
         self._keep = f"{self._base}.keep"
-        self._temporary = f"{self._folder}/tmp_idx_{name}"
+        self._temporary = f"{self._folder}/tmp_idx_{token}"
         self._durable = durable
-        self._bytes = pack.pack_bytes
         self.descriptors: list[int] = []
         failpoints.hit("pack.before_keep")
         try:
@@ -70,7 +71,7 @@ class NewPack:
             except OSError as error:
                 if error.errno not in NO_LINKS:
                     raise
-                self._write(f"{self._base}.pack", self._bytes)
+                self._write(f"{self._base}.pack", self.pack.pack_bytes)
                 if self._durable:
                     os.fsync(self.descriptors[-1])
             failpoints.hit("pack.between_names")
@@ -117,24 +118,24 @@ class Objects:
         self._loose = loose
         self._objects = objects
         self._durable = durable
-        self._packs: list[NewPack] = []
+        self.packs: list[NewPack] = []
 
     def write(self) -> Sequence[int]:
         """Write the files; their descriptors."""
         if not self._objects:
             return ()
-        self._packs.append(NewPack(self._dir, make_pack(self._objects), durable=self._durable))
-        return self._packs[-1].descriptors
+        self.packs.append(NewPack(self._dir, make_pack(self._objects), durable=self._durable))
+        return self.packs[-1].descriptors
 
     def appear(self) -> None:
         """Let everybody read them."""
         if self._objects:
-            self._packs[-1].appear()
+            self.packs[-1].appear()
             self._loose.remove_torn(self._objects)
 
     def ensure(self) -> None:
         """Write them again if they are gone. Raises OSError."""
-        if self._packs and not self._packs[-1].in_place:
+        if self.packs and not self.packs[-1].in_place:
             descriptors = self.write()
             if self._durable:
                 sync_files(descriptors)
@@ -142,7 +143,7 @@ class Objects:
 
     def release(self) -> None:
         """Let others repack them."""
-        for pack in self._packs:
+        for pack in self.packs:
             pack.release()
 
 

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pygit2
 from pygit2.enums import SortMode
@@ -36,6 +37,10 @@ from gitctx.repository.reflog import LogLine
 from gitctx.repository.refs import Refs, SwapUnsettled
 from gitctx.repository.translate import from_git, from_os, not_owned, translated
 
+if TYPE_CHECKING:
+    from gitctx.format.packs import Pack
+    from gitctx.repository.packs import NewPack
+
 TREE_CACHE_NODES = 60_000
 """How many tree entries a Repository keeps parsed: about 15 MB."""
 REOPEN_AFTER_READS = 200_000
@@ -44,6 +49,8 @@ REOPEN_AFTER_MOVES = 48
 """It never forgets a pack that it saw, and looks through all of them: so many heads later it is opened anew."""
 COMPACT_EVERY = 16
 """After so many publications a process looks for packs to merge."""
+_KNOWN_PACKS = 64
+_KNOWN_PACK_BYTES = 32_768
 _SMALL_BLOB_BYTES = 4096
 _BLOBS_KEPT = 1000
 _KINDS: dict[int, Kind] = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
@@ -55,7 +62,7 @@ _alive: weakref.WeakSet[Repository] = weakref.WeakSet()
 def _renew_locks() -> None:
     """In a forked child: a lock that another thread of the parent held would never be released."""
     for repository in _alive:
-        repository._trees_lock = threading.Lock()
+        repository._guard = threading.Lock()
         repository._tidying = None
 
 
@@ -76,8 +83,9 @@ class Repository:
         self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._tree_nodes = 0
         self._blobs: dict[str, bytes] = {}
-        self._trees_lock = threading.Lock()
+        self._guard = threading.Lock()
         self._tidying: threading.Thread | None = None
+        self._packs: OrderedDict[str, Pack] = OrderedDict()
         self._published = 0
         self._compacted_at = -COMPACT_EVERY
         _alive.add(self)
@@ -262,7 +270,7 @@ class Repository:
 
     def read_tree(self, oid: str) -> Tree:
         """A parsed tree; shared, never to be changed."""
-        with self._trees_lock:
+        with self._guard:
             tree = self._trees.get(oid)
             if tree is not None:
                 self._trees.move_to_end(oid)
@@ -279,7 +287,7 @@ class Repository:
 
     def remember_tree(self, oid: str, tree: Tree) -> None:
         """Keep a parsed tree for later reads."""
-        with self._trees_lock:
+        with self._guard:
             if oid in self._trees:
                 return
             self._trees[oid] = tree
@@ -354,10 +362,20 @@ class Repository:
             self.refs.swap(ref, value, expected=expected, who=who, message=message, at_s=at_s, durable=durable)
             failpoints.hit("write.after_swap")
             self._published += 1
+            self._know(under_way.packs)
             try:
                 under_way.ensure()
             except OSError as error:
                 raise SwapUnsettled(str(error)) from error
+
+    def _know(self, packs: Sequence[NewPack]) -> None:
+        """Keep small packs in memory until they are merged."""
+        with self._guard:
+            for pack in packs:
+                if len(pack.pack.pack_bytes) <= _KNOWN_PACK_BYTES:
+                    self._packs[pack.name] = pack.pack
+            while len(self._packs) > _KNOWN_PACKS:
+                self._packs.popitem(last=False)
 
     def compact_if_due(self) -> None:
         """Merge small packs if there are many: looks after a process's first publication and after each 16 more. To be
@@ -382,7 +400,9 @@ class Repository:
     def _tidy_up(self) -> None:
         from gitctx.repository.compaction import Compactor
 
-        Compactor(str(self.path)).run()
+        with self._guard:
+            known = dict(self._packs)
+        Compactor(str(self.path), known).run()
         self.refs.let_go()
 
     def without_compaction(self) -> AbstractContextManager[None]:

@@ -45,6 +45,8 @@ _GROUP_BYTES = 8 * 1024 * 1024
 _PARCEL_BYTES = 1024 * 1024
 """No more than this is handed to another program to write: larger values take their own turn."""
 
+_Outcome = Written | BaseException
+
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 
@@ -153,13 +155,22 @@ class Writer:
 
     def _take(self, own: Pending) -> list[Pending]:
         """Our own write, and those of others in this program that wait by now."""
-        group, weight = [own], own.request.weight
         with self._guard:
             self._waiting.remove(own)
-            while self.groups and self._waiting and len(group) < _GROUP and weight < _GROUP_BYTES:
+        group = [own]
+        self.join(group)
+        return group
+
+    def join(self, group: list[Pending]) -> Sequence[Pending]:
+        """Add those of this program who wait by now to a group, as far as there is room; who was added."""
+        if not self.groups or not self._waiting:
+            return ()
+        size, weight = len(group), sum([pending.request.weight for pending in group])
+        with self._guard:
+            while self._waiting and len(group) < _GROUP and weight < _GROUP_BYTES:
                 group.append(self._waiting.popleft())
                 weight += group[-1].request.weight
-        return group
+        return group[size:]
 
     def _put_back(self, left: list[Pending]) -> None:
         """Who led was interrupted: what it hadn't settled goes back to where it was, perhaps made."""
@@ -253,7 +264,7 @@ os.register_at_fork(after_in_child=_renew_writers)
 class _Attempt:
     """The writes of a group on their way through lost races and held locks."""
 
-    def __init__(self, writer: Writer, turn: Turn, group: Sequence[Pending]) -> None:
+    def __init__(self, writer: Writer, turn: Turn, group: list[Pending]) -> None:
         self._writer = writer
         self._turn = turn
         self._group = group
@@ -266,17 +277,20 @@ class _Attempt:
 
     def run(self) -> None:
         """Settle all of them."""
-        while left := [pending for pending in self._group if not pending.settled]:
+        while left := self._left():
             try:
                 self._once(left[:1] if self._each_alone else left)
             except RefMoved:
                 self._lost += 1
-                for pending in left:
+                for pending in self._left():
                     pending.retries += 1
-                self._pause(left, self._retries_exhausted)
+                self._pause(self._retries_exhausted)
             except RefLocked as outcome:
                 if not self._writer.repository.refs.clear_stale_lock(outcome.lock, alone=self._turn.alone):
-                    self._pause(left, partial(_lock_timeout, outcome.lock))
+                    self._pause(partial(_lock_timeout, outcome.lock))
+
+    def _left(self) -> list[Pending]:
+        return [pending for pending in self._group if not pending.settled]
 
     def _retries_exhausted(self) -> GitctxError:
         return RetriesExhausted(
@@ -285,20 +299,25 @@ class _Attempt:
             details={"retries": self._lost},
         )
 
-    def _pause(self, left: Sequence[Pending], when_spent: Callable[[], GitctxError]) -> None:
+    def _pause(self, when_spent: Callable[[], GitctxError]) -> None:
         delay = next(self._delays, None)
         if delay is not None and self._config.monotonic() + delay <= self._deadline:
             self._config.sleep(delay)
             return
-        for pending in left:
+        for pending in self._left():
             self._fail(pending, when_spent())
 
     def _once(self, group: Sequence[Pending]) -> None:
         """Build on the head as it is now, and publish."""
         head = self._publisher.settle_head(self._turn)
         chain = self._publisher.chain(self._writer.ids, head)
-        own = [(pending, _tried(chain, pending)) for pending in group if not chain.has_id(pending.id)]
-        served = [] if self._each_alone else self._serve(chain, len(group))
+        own: list[tuple[Pending, _Outcome]] = []
+        self._add(chain, group, own)
+        served: list[_Served] = []
+        if not self._each_alone:
+            self._add_late(chain, own)
+            served = self._serve(chain, len(own))
+            self._add_late(chain, own)
         durable = self._config.durability == "durable" or any(item.durable for item in served)
         try:
             self._publisher.publish(self._turn, chain, group[0].request.subject, durable=durable)
@@ -320,6 +339,14 @@ class _Attempt:
         for asked, _, outcomes in served:
             acknowledged = [_at(chain.head, outcome) if outcome is not None else None for outcome in outcomes]
             self._writer.answer(asked, acknowledged)
+
+    def _add(self, chain: Chain, group: Sequence[Pending], own: list[tuple[Pending, _Outcome]]) -> None:
+        own += [(pending, _tried(chain, pending)) for pending in group if not chain.has_id(pending.id)]
+
+    def _add_late(self, chain: Chain, own: list[tuple[Pending, _Outcome]]) -> None:
+        """Add the writes of those who came while the ones before were made."""
+        while late := self._writer.join(self._group):
+            self._add(chain, late, own)
 
     def _serve(self, chain: Chain, count: int) -> list[_Served]:
         """Add the writes that others wait for. What can't be done is left to them: they'll see why."""
