@@ -33,6 +33,7 @@ class Chain:
         self.start = head
         self.objects: dict[str, Object] = {}
         self.commits = 0
+        self.subject = ""
         self.weight = 0
 
     @property
@@ -88,6 +89,7 @@ class Chain:
         self._view = view.after(revision, root, settings_stay=SETTINGS_KEY not in etags)
         self._own_ids.add(pending.id)
         self.commits += 1
+        self.subject = self.subject or request.subject
         return Written(revision, revision, WriteId(pending.id), True, pending.retries, planned.superseded, entries)
 
     def published(self) -> None:

@@ -93,10 +93,21 @@ class Turn:
 
     def others_wait(self) -> bool:
         """Whether anybody may be waiting behind us."""
+        return self.drawn() > 0
+
+    def drawn(self) -> int:
+        """How many came after us, whether they are still there or not."""
         try:
-            return self.ticket >= 0 and Tickets(self._descriptor).drawn_since(self.ticket)
+            return Tickets(self._descriptor).drawn_since(self.ticket) if self.ticket >= 0 else 0
         except OSError:
-            return False
+            return 0
+
+    def next_ticket(self) -> int | None:
+        """The lowest ticket behind us that is still held; None if nobody waits."""
+        try:
+            return Tickets(self._descriptor).first_of(self.ticket + 1, self.ticket + 1 + self.drawn())
+        except OSError:
+            return None
 
     def is_first(self) -> bool:
         """Whether nobody is in front of us: whoever is next then waits for us to leave."""

@@ -65,9 +65,9 @@ class Tickets:
             first = end = max(start, position - _FIRST)
         return first
 
-    def drawn_since(self, number: int) -> bool:
-        """Whether anybody drew a ticket after this one."""
-        return self._next() != number + 1
+    def drawn_since(self, number: int) -> int:
+        """How many tickets were drawn after this one."""
+        return max(0, self._next() - number - 1)
 
     def is_held(self, number: int) -> bool:
         """Whether somebody else holds this ticket."""
