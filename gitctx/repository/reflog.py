@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from contextlib import suppress
 from typing import NamedTuple
 
 from gitctx.repository.disk import make_folders, write_all
@@ -70,7 +71,8 @@ class Reflogs:
         except OSError:
             os.ftruncate(log.descriptor, size)
             raise
-        log.known = (_stamp(os.fstat(log.descriptor)), line)
+        with suppress(OSError):
+            log.known = (_stamp(os.fstat(log.descriptor)), line)
         return size
 
     def undo(self, name: str, size: int) -> None:
