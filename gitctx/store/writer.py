@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 
 from gitctx import failpoints
 from gitctx.config import Config
+from gitctx.errors import GitctxError
 from gitctx.format.documents import new_ulid
 from gitctx.repository import Repository
 from gitctx.store import parcel
@@ -85,12 +86,7 @@ class Writer:
         if not leads:
             self._wait(pending)
         if not pending.settled:
-            kept = False
-            try:
-                kept = self._lead(pending)
-            finally:
-                if not kept:
-                    self.hand_on()
+            self._lead_and_hand_on(pending)
             self.repository.compact_if_due()
         return pending.result()
 
@@ -112,20 +108,25 @@ class Writer:
                 for pending in left:
                     self._waiting.remove(pending)
             if any(pending.leads for pending in left):
-                self._hand_on()
+                self.hand_on()
             self.repository.compact_if_due()
 
     def _seen_through(self, pending: Pending) -> Written | GitctxError:
         self._wait(pending)
         if not pending.settled:
-            try:
-                self._lead(pending)
-            finally:
-                self._hand_on()
+            self._lead_and_hand_on(pending)
         try:
             return pending.result()
         except GitctxError as error:
             return error
+
+    def _lead_and_hand_on(self, pending: Pending) -> None:
+        kept = False
+        try:
+            kept = self._lead(pending)
+        finally:
+            if not kept:
+                self.hand_on()
 
     def _wait(self, pending: Pending) -> None:
         try:
