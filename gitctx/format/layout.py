@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 FOLDER_LIMIT = 256
 _HEX = frozenset("0123456789abcdef")
+_PATH_SEGMENTS = 3
+_PATH_SPLITS = 3
 _is_plain = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.+@-]{,253}[A-Za-z0-9_+@-])?").fullmatch
 """Names that surely have no fault, so that most needn't be looked at closely."""
 
@@ -262,6 +264,20 @@ def find(trees: TreeReader, root: str, key: str) -> Found:
                 return NOTHING
             folder = found.folder
     return found._replace(path=paths[0] if paths else ())
+
+
+def possible_paths(key: str) -> list[str]:
+    """The git paths at which a key may ever have been, in folders split or not.
+
+    Of a key deeper than three segments, the paths of the folder that its first three name: what is at the key can't
+    change without them.
+    """
+    paths = [""]
+    for segment in key.split("/")[:_PATH_SEGMENTS]:
+        buckets = [_bucket(byte) for byte in _digest(segment)[:_PATH_SPLITS]]
+        places = ["/".join([*buckets[:depth], segment]) for depth in range(_PATH_SPLITS + 1)]
+        paths = [f"{path}/{place}" if path else place for path in paths for place in places]
+    return paths
 
 
 def plain_entry(trees: TreeReader, root: str, key: str) -> Node | None:

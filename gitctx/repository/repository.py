@@ -489,6 +489,22 @@ class Repository:
             except (KeyError, ValueError) as error:
                 raise ObjectMissing(f"history is broken: {error}", hint="see `gitctx verify --full`") from error
 
+    def touching(
+        self, start: str, hide: Sequence[str], paths: Sequence[str], *, all_sides: bool
+    ) -> Iterator[tuple[str, Commit]]:
+        """Commits reachable from `start` and not from `hide` in which one of these git paths differs from all parents,
+        found by git, newest first. Without `all_sides` only those that explain what is there at `start`.
+
+        Raises GitFailed.
+        """
+        from gitctx.repository.git_command import git_lines
+
+        sides = ["--full-history", "--topo-order"] if all_sides else []
+        hidden = [f"^{oid}" for oid in hide]
+        arguments = ("--literal-pathspecs", "rev-list", *sides, start, *hidden, "--", *paths)
+        for oid in git_lines(self.path, *arguments):
+            yield oid, self.read_commit(oid)
+
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `ancestor` is `descendant` or in its history. False if either isn't a commit here."""
         if ancestor == descendant:
