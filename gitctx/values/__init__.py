@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gitctx.values.entries import Change, Entry, EntryEtag, EntryInfo
     from gitctx.values.findings import Finding, Verification
     from gitctx.values.ids import ChangeKind, Durability, Etag, Json, Revision, SessionId, SessionState, WriteId
+    from gitctx.values.recovery import Missed, Recovered, RecoveryScan, Rung
     from gitctx.values.sessions import Claim, Evidence, SessionRecord, SessionStatus
     from gitctx.values.writes import Checkpoint, Write, Written
 
@@ -28,7 +29,11 @@ __all__ = [
     "Evidence",
     "Finding",
     "Json",
+    "Missed",
+    "Recovered",
+    "RecoveryScan",
     "Revision",
+    "Rung",
     "SessionId",
     "SessionRecord",
     "SessionState",
@@ -54,6 +59,10 @@ _WHERE = {
     "SessionId": "ids",
     "SessionState": "ids",
     "WriteId": "ids",
+    "Missed": "recovery",
+    "Recovered": "recovery",
+    "RecoveryScan": "recovery",
+    "Rung": "recovery",
     "Claim": "sessions",
     "Evidence": "sessions",
     "SessionRecord": "sessions",

@@ -1,0 +1,247 @@
+"""Which revisions are whole: everything that they and those before them need is there.
+
+Two judges give the same answers. The quick one asks git about one revision at a time: whether all before it are there,
+and whether its own tree is, which is read and hashed in full. It doesn't look into the trees of older revisions, so it
+is for stores in which no file is broken. The deep one looks at all there is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from gitctx.errors import GitctxError
+from gitctx.format.objects import split_tree
+from gitctx.recovery.shadow import Shadow, raise_if_machine
+
+_BATCH = 20_000
+_NEAR = 2000
+_LINK = b"160000"
+TREE_MODE = b"40000"
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""Git knows this tree even where no file holds it."""
+
+
+class Judge(Protocol):
+    """What the ladder asks about revisions."""
+
+    deep: bool
+
+    def is_commit(self, oid: str) -> bool:
+        """Whether there is a commit of that id."""
+
+    def is_there(self, oid: str) -> bool:
+        """Whether there is any object of that id."""
+
+    def is_whole(self, oid: str) -> bool:
+        """Whether nothing is missing of a commit and of all before it."""
+
+    def ancestors(self, oid: str) -> frozenset[str]:
+        """A whole commit and all before it."""
+
+
+class Quick:
+    """Asks git; see above."""
+
+    deep = False
+
+    def __init__(self, shadow: Shadow) -> None:
+        self._shadow = shadow
+        self._kinds: dict[str, str] = {}
+        self._whole: dict[str, bool] = {}
+        self._ancestors: dict[str, frozenset[str]] = {}
+
+    def learn(self, oids: Iterable[str]) -> None:
+        """Look many ids up at once."""
+        wanted = [oid for oid in dict.fromkeys(oids) if oid not in self._kinds]
+        if wanted:
+            self._kinds.update(kinds_of(self._shadow, wanted))
+
+    def is_commit(self, oid: str) -> bool:
+        self.learn([oid])
+        return self._kinds[oid] == "commit"
+
+    def is_there(self, oid: str) -> bool:
+        self.learn([oid])
+        return self._kinds[oid] != ""
+
+    def is_whole(self, oid: str) -> bool:
+        if oid not in self._whole:
+            self._whole[oid] = self.is_commit(oid) and bool(self.ancestors(oid)) and tree_is_whole(self._shadow, oid)
+        return self._whole[oid]
+
+    def ancestors(self, oid: str) -> frozenset[str]:
+        if oid not in self._ancestors:
+            status, output, _ = self._shadow.git("rev-list", oid)
+            self._ancestors[oid] = frozenset(output.decode("ascii").split()) if status == 0 else frozenset()
+        return self._ancestors[oid]
+
+
+class Bare(NamedTuple):
+    """What matters of a commit here."""
+
+    tree: str
+    parents: tuple[str, ...]
+
+
+class Deep:
+    """Knows every object that is there, and every commit; see above."""
+
+    deep = True
+
+    def __init__(self, shadow: Shadow) -> None:
+        self._shadow = shadow
+        self.present: set[str] = {EMPTY_TREE}
+        self.commits: dict[str, Bare] = {}
+        self._trees: dict[str, bool] = {}
+        self._whole: dict[str, bool] = {}
+        self._hashed: dict[str, bool] = {}
+        self._load()
+
+    def _load(self) -> None:
+        status, output, talk = self._shadow.git(
+            "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)"
+        )
+        if status != 0:
+            raise_if_machine(OSError(0, talk), self._shadow.path)
+        commits = []
+        for line in output.decode("ascii").splitlines():
+            kind, _, oid = line.partition(" ")
+            self.present.add(oid)
+            if kind == "commit":
+                commits.append(oid)
+        for oid, data in read_many(self._shadow, commits).items():
+            head = data.partition(b"\n\n")[0].decode("utf-8", "replace").split("\n")
+            trees = [line[5:] for line in head if line.startswith("tree ")]
+            if trees:
+                parents = tuple(line[7:] for line in head if line.startswith("parent "))
+                self.commits[oid] = Bare(trees[0], parents)
+
+    def is_commit(self, oid: str) -> bool:
+        return oid in self.commits
+
+    def is_there(self, oid: str) -> bool:
+        return oid in self.present
+
+    def is_whole(self, oid: str) -> bool:
+        if oid not in self._whole:
+            self._judge(oid)
+        return self._whole[oid]
+
+    def is_sound(self, oid: str) -> bool:
+        """Whether it is whole, and its tree says what its ids promise."""
+        if oid not in self._hashed:
+            self._hashed[oid] = self.is_whole(oid) and tree_is_whole(self._shadow, oid)
+        return self._hashed[oid]
+
+    def ancestors(self, oid: str) -> frozenset[str]:
+        return frozenset(self.history(oid))
+
+    def history(self, oid: str) -> list[str]:
+        """A commit and all before it that are there, each after its parents."""
+        order: list[str] = []
+        seen: set[str] = set()
+        pending = [(oid, False)]
+        while pending:
+            current, done = pending.pop()
+            if done:
+                order.append(current)
+            elif current not in seen and current in self.commits:
+                seen.add(current)
+                pending.append((current, True))
+                pending += [(parent, False) for parent in self.commits[current].parents]
+        return order
+
+    def _judge(self, oid: str) -> None:
+        order = self.history(oid)
+        if len(order) > 2 * _NEAR:
+            self._trust_older(order[:-_NEAR])
+        for each in order:
+            if each not in self._whole:
+                bare = self.commits[each]
+                before = all(self._whole.get(parent, False) for parent in bare.parents)
+                self._whole[each] = before and self.has_tree(bare.tree)
+        self._whole.setdefault(oid, False)
+
+    def _trust_older(self, older: Sequence[str]) -> None:
+        """Ask git about the older part of a long history at once: mostly it is whole."""
+        pivot = older[-1]
+        status, output, _ = self._shadow.git("rev-list", "--objects", "--missing=print", "--no-object-names", pivot)
+        if status == 0 and b"?" not in output:
+            self._whole.update(dict.fromkeys(self.history(pivot), True))
+
+    def has_tree(self, oid: str) -> bool:
+        """Whether a tree and all below it are there."""
+        known = self._trees.get(oid)
+        if known is None:
+            known = oid in self.present and all(
+                self.has_node(mode, child) for mode, child in rows_of(self._shadow, oid)
+            )
+            self._trees[oid] = known
+        return known
+
+    def has_node(self, mode: bytes, oid: str) -> bool:
+        """Whether what a tree names is there; commits of other repositories needn't be."""
+        if mode == _LINK:
+            return True
+        return self.has_tree(oid) if mode == TREE_MODE else oid in self.present
+
+
+def rows_of(shadow: Shadow, tree: str) -> list[tuple[bytes, str]]:
+    """Modes and ids in a tree; none if it can't be read."""
+    try:
+        kind, data = shadow.repository.read(tree)
+        return [(mode, oid.hex()) for mode, _, oid in split_tree(data)] if kind == "tree" else []
+    except (GitctxError, ValueError) as error:
+        raise_if_machine(error, shadow.path)
+        return []
+
+
+def kinds_of(shadow: Shadow, oids: Sequence[str]) -> dict[str, str]:
+    """What each object is; "" if it isn't there."""
+    _, output, _ = shadow.git("cat-file", "--batch-check=%(objecttype) %(objectname)", stdin=oids)
+    lines = output.decode("ascii", "replace").splitlines()
+    found = {oid: kind for kind, _, oid in (line.partition(" ") for line in lines) if len(oid) == 40}
+    return {oid: found.get(oid, "") for oid in oids}
+
+
+def read_many(shadow: Shadow, oids: Sequence[str]) -> dict[str, bytes]:
+    """The bytes of many objects; what can't be read is left out."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(oids), _BATCH):
+        _, output, _ = shadow.git("cat-file", "--batch", "--buffer", stdin=oids[start : start + _BATCH])
+        at = 0
+        while at < len(output):
+            end = output.index(b"\n", at)
+            words = output[at:end].split(b" ")
+            at = end + 1
+            if len(words) == 3:
+                size = int(words[2])
+                found[words[0].decode()] = output[at : at + size]
+                at += size + 1
+    return found
+
+
+def tree_is_whole(shadow: Shadow, commit: str) -> bool:
+    """Whether all that a commit's tree needs can be read, and is what its id says. Reads and hashes every byte of it."""
+    try:
+        tree = shadow.repository.read_commit(commit).tree
+    except GitctxError as error:
+        raise_if_machine(error, shadow.path)
+        return False
+    status, output, _ = shadow.git("rev-list", "--objects", "--missing=print", "--no-object-names", tree)
+    if status != 0 or b"?" in output:
+        return False
+    return all(_reads_as_named(shadow, oid) for oid in output.decode("ascii").split())
+
+
+def _reads_as_named(shadow: Shadow, oid: str) -> bool:
+    try:
+        kind, data = shadow.repository.read(oid)
+    except GitctxError as error:
+        raise_if_machine(error, shadow.path)
+        return False
+    digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest() == oid
