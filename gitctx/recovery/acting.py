@@ -18,6 +18,7 @@ from gitctx.errors import BrokenHistory, LockTimeout, StorageError
 from gitctx.format import messages
 from gitctx.format.objects import Object, make_object
 from gitctx.recovery import bodies, frame, names
+from gitctx.recovery.judging import EMPTY_TREE
 from gitctx.recovery.planning import BranchPlan
 from gitctx.recovery.quarantine import Quarantine
 from gitctx.recovery.survey import Survey
@@ -96,10 +97,9 @@ class Acting:
     def act(self, turns: dict[str, Turn]) -> None:
         """Do everything. Raises RefMoved if somebody wrote since the survey, LockTimeout, StorageError."""
         repository = self._opened()
-        for branch, plan in self._found.plans.items():
+        for plan in self._found.plans.values():
             if repository.read_ref(plan.ref) != (NO_OBJECT if plan.broken else plan.value):
                 raise RefMoved(repository.read_ref(plan.ref))
-            del branch
         self._clear_locks(all(turn.alone for turn in turns.values()))
         failpoints.hit("recover.after_locks")
         self._install()
@@ -177,6 +177,8 @@ class Acting:
         if plan.broken:
             self.quarantine.copy(plan.ref, self._found.names.broken[plan.ref])
         objects = [*plan.objects.values(), commit]
+        if not self._found.shadow.repository.has(EMPTY_TREE):
+            objects.append(make_object("tree", b""))
         self._publish(objects, plan.ref, commit.oid, expected=expected, what=f"recover from {plan.source}")
         turn.leave_note(commit.oid, commit.oid)
         if plan.branch == CONTEXT:

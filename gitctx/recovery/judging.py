@@ -59,19 +59,23 @@ class Quick:
             self._kinds.update(kinds_of(self._shadow, wanted))
 
     def is_commit(self, oid: str) -> bool:
+        """Whether there is a commit of that id."""
         self.learn([oid])
         return self._kinds[oid] == "commit"
 
     def is_there(self, oid: str) -> bool:
+        """Whether there is any object of that id."""
         self.learn([oid])
         return self._kinds[oid] != ""
 
     def is_whole(self, oid: str) -> bool:
+        """Whether nothing is missing of a commit and of all before it."""
         if oid not in self._whole:
             self._whole[oid] = self.is_commit(oid) and bool(self.ancestors(oid)) and tree_is_whole(self._shadow, oid)
         return self._whole[oid]
 
     def ancestors(self, oid: str) -> frozenset[str]:
+        """A whole commit and all before it."""
         if oid not in self._ancestors:
             status, output, _ = self._shadow.git("rev-list", oid)
             self._ancestors[oid] = frozenset(output.decode("ascii").split()) if status == 0 else frozenset()
@@ -119,12 +123,15 @@ class Deep:
                 self.commits[oid] = Bare(trees[0], parents)
 
     def is_commit(self, oid: str) -> bool:
+        """Whether there is a commit of that id."""
         return oid in self.commits
 
     def is_there(self, oid: str) -> bool:
+        """Whether there is any object of that id."""
         return oid in self.present
 
     def is_whole(self, oid: str) -> bool:
+        """Whether nothing is missing of a commit and of all before it."""
         if oid not in self._whole:
             self._judge(oid)
         return self._whole[oid]
@@ -136,6 +143,7 @@ class Deep:
         return self._hashed[oid]
 
     def ancestors(self, oid: str) -> frozenset[str]:
+        """A whole commit and all before it."""
         return frozenset(self.history(oid))
 
     def history(self, oid: str) -> list[str]:
@@ -224,7 +232,7 @@ def read_many(shadow: Shadow, oids: Sequence[str]) -> dict[str, bytes]:
 
 
 def tree_is_whole(shadow: Shadow, commit: str) -> bool:
-    """Whether all that a commit's tree needs can be read, and is what its id says. Reads and hashes every byte of it."""
+    """Whether all that a commit's tree needs can be read, and is what its id says. Reads and hashes every byte."""
     try:
         tree = shadow.repository.read_commit(commit).tree
     except GitctxError as error:

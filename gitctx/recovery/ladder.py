@@ -45,6 +45,7 @@ class Choice:
 
     damaged: bool
     newest: str | None = None
+    newest_source: str | None = None
     base: str | None = None
     source: str | None = None
     content_only: bool = False
@@ -94,7 +95,7 @@ class Ladder:
         return self._chosen(newest, own, damaged=True)
 
     def _chosen(self, newest: Candidate, own: Sequence[Candidate], *, damaged: bool) -> Choice:
-        choice = Choice(damaged, newest.oid, newest.oid, newest.source)
+        choice = Choice(damaged, newest.oid, newest.source, newest.oid, newest.source)
         choice.gone = self._gone(own, newest) if damaged else []
         self._note_failures(choice, own, newest)
         if self._is_sound(newest.oid):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -83,10 +84,8 @@ def read(path: Path) -> Names:
             names.loose[name] = value.decode()
         elif not (data.startswith(b"ref: refs/") and b"\0" not in data and not name.startswith("refs/heads/")):
             names.broken[name] = data
-    try:
+    with suppress(FileNotFoundError):
         names.packed, names.packed_broken = parse_packed((path / "packed-refs").read_bytes())
-    except FileNotFoundError:
-        pass
     for place, data in _files(path, "logs"):
         name = place.removeprefix("logs/")
         names.logs[name], whole = parse_log(data)

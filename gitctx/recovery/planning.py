@@ -119,8 +119,8 @@ class Planner:
         plan.start = plan.kept = replay.run(choice.newest)
         plan.tree = replay.trees[plan.start]
         plan.objects.update(replay.objects)
-        if plan.best is None:
-            plan.best, plan.source = choice.newest, "ref" if choice.newest == plan.value else "reflog"
+        if attach is None or attach not in deep.commits:
+            plan.best, plan.source = choice.newest, choice.newest_source
         plan.lost += [Missed(plan.branch, Revision(oid), None) for oid in replay.missing]
         _Report(plan, self._shadow, deep, replay).write(readable, choice.newest)
         if replay.holes[choice.newest]:

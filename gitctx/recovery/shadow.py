@@ -105,8 +105,7 @@ def require_spare_handles(path: Path) -> None:
     """
     opened: list[int] = []
     try:
-        for _ in range(_SPARE_HANDLES):
-            opened.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        opened.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(_SPARE_HANDLES))
     except OSError as error:
         raise from_os(error, path) from error
     finally:
