@@ -13,10 +13,14 @@ from typing import NamedTuple, Protocol
 
 from gitctx.errors import GitctxError
 from gitctx.format.objects import split_tree
+from gitctx.recovery.names import Line
 from gitctx.recovery.shadow import Shadow, raise_if_machine
+from gitctx.repository.refs import NO_OBJECT
 
 _BATCH = 20_000
 _NEAR = 2000
+_CHAIN = 256
+"""At most so many commits are published together."""
 _LINK = b"160000"
 TREE_MODE = b"40000"
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
@@ -94,14 +98,16 @@ class Deep:
 
     deep = True
 
-    def __init__(self, shadow: Shadow) -> None:
+    def __init__(self, shadow: Shadow, logs: Iterable[Sequence[Line]] = ()) -> None:
         self._shadow = shadow
         self.present: set[str] = {EMPTY_TREE}
         self.commits: dict[str, Bare] = {}
+        self._detours: dict[str, str] = {}
         self._trees: dict[str, bool] = {}
         self._whole: dict[str, bool] = {}
         self._hashed: dict[str, bool] = {}
         self._load()
+        self._find_detours(logs)
 
     def _load(self) -> None:
         status, output, talk = self._shadow.git(
@@ -158,8 +164,38 @@ class Deep:
             elif current not in seen and current in self.commits:
                 seen.add(current)
                 pending.append((current, True))
-                pending += [(parent, False) for parent in self.commits[current].parents]
+                pending += [(parent, False) for parent in self.parents_of(current)]
         return order
+
+    def parents_of(self, oid: str) -> list[str]:
+        """The parents of a commit; for one that isn't there, what the reflog says was the head before it."""
+        found = []
+        for parent in self.commits[oid].parents:
+            at: str | None = parent
+            while at is not None and at not in self.commits:
+                at = self._detours.get(at)
+            if at is not None:
+                found.append(at)
+        return list(dict.fromkeys(found))
+
+    def skipped(self, oid: str) -> list[str]:
+        """Revisions right before a commit that aren't there, the newest first."""
+        found = []
+        for parent in self.commits[oid].parents:
+            at: str | None = parent
+            while at is not None and at not in self.commits:
+                found.append(at)
+                at = self._detours.get(at)
+        return found
+
+    def _find_detours(self, logs: Iterable[Sequence[Line]]) -> None:
+        missing = {parent for bare in self.commits.values() for parent in bare.parents if parent not in self.commits}
+        for line in (line for log in logs for line in log) if missing else ():
+            at, steps = line.new, 0
+            while at in self.commits and at != line.old and self.commits[at].parents and steps < _CHAIN:
+                at, steps = self.commits[at].parents[0], steps + 1
+            if at not in self.commits and at != line.old and line.old != NO_OBJECT:
+                self._detours.setdefault(at, line.old)
 
     def _judge(self, oid: str) -> None:
         order = self.history(oid)

@@ -15,7 +15,7 @@ from gitctx.format.objects import Object, make_object
 from gitctx.format.records import decode_claim, encode_claim
 from gitctx.recovery.judging import Deep, Judge
 from gitctx.recovery.ladder import Choice, Ladder
-from gitctx.recovery.names import Names
+from gitctx.recovery.names import Line, Names
 from gitctx.recovery.replay import Hole, Replay
 from gitctx.recovery.shadow import Shadow
 from gitctx.recovery.subjects import Named, named_keys
@@ -108,10 +108,7 @@ class Planner:
     def _replay(self, plan: BranchPlan, choice: Choice, deep: Deep) -> None:
         assert choice.newest is not None
         readable = deep.history(choice.newest)
-        lacks_past = any(
-            deep.commits[each].parents and not any(parent in deep.commits for parent in deep.commits[each].parents)
-            for each in readable
-        )
+        lacks_past = any(deep.commits[each].parents and not deep.parents_of(each) for each in readable)
         attach = choice.base if choice.base is not None and not choice.content_only else None
         if lacks_past and attach is None:
             attach = self._new_root(plan)
@@ -122,7 +119,7 @@ class Planner:
         if attach is None or attach not in deep.commits:
             plan.best, plan.source = choice.newest, choice.newest_source
         plan.lost += [Missed(plan.branch, Revision(oid), None) for oid in replay.missing]
-        _Report(plan, self._shadow, deep, replay).write(readable, choice.newest)
+        _Report(plan, self._shadow, deep, replay, self._names.logs.get(plan.ref, ())).write(readable, choice.newest)
         if replay.holes[choice.newest]:
             self._make_canonical(plan)
             self._keep_without_stand_ins(plan)
@@ -244,13 +241,14 @@ class Planner:
 class _Report:
     """Which revisions and keys a replay couldn't give back."""
 
-    def __init__(self, plan: BranchPlan, shadow: Shadow, deep: Deep, replay: Replay) -> None:
+    def __init__(self, plan: BranchPlan, shadow: Shadow, deep: Deep, replay: Replay, log: Iterable[Line]) -> None:
         self._plan = plan
         self._shadow = shadow
         self._deep = deep
         self._replay = replay
         self._origins: dict[tuple[str, str], str] = {}
         self._changed: dict[str, dict[str, Named]] = {}
+        self._messages = {line.new: line.message for line in log}
 
     def write(self, readable: Sequence[str], newest: str) -> None:
         """Fill the plan's lists; `readable` are the revisions, each after its parents."""
@@ -278,7 +276,7 @@ class _Report:
         """What was changed in unreadable folders since they were last readable, by what subjects say."""
         before: dict[str, Named] = {}
         known: set[tuple[str, str]] = set()
-        for parent in self._deep.commits[oid].parents:
+        for parent in self._deep.parents_of(oid):
             before.update(self._changed.get(parent, {}))
             known |= {(hole.path, hole.oid) for hole in self._replay.holes.get(parent, ())}
         mine: dict[str, Named] = {}
@@ -288,6 +286,8 @@ class _Report:
             named = Named()
             if hole.path in before:
                 named.add(before[hole.path])
+            for skipped in reversed(self._deep.skipped(oid)):
+                named.add(named_keys(self._messages.get(skipped, "")))
             if (hole.path, hole.oid) not in known:
                 named.add(named_keys(self._shadow.repository.read_commit(oid).subject))
             mine[hole.path] = named

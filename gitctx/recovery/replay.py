@@ -51,8 +51,8 @@ class Replay:
 
     def _make(self, oid: str) -> None:
         bare = self._deep.commits[oid]
-        self.missing += [each for each in bare.parents if each not in self._deep.commits and each not in self.missing]
-        parents = [self.made.get(each, each) for each in bare.parents if each in self._deep.commits]
+        self.missing += [each for each in self._deep.skipped(oid) if each not in self.missing]
+        parents = [self.made.get(each, each) for each in self._deep.parents_of(oid)]
         if not parents:
             parents = [self._attach]
         tree, holes = self._mended(bare.tree, self._tree_of(parents[0]))

@@ -163,7 +163,7 @@ class _Surveyor:
                 raise NeedsDeep
             self._plan(judge)
         except NeedsDeep:
-            judge = Deep(self._shadow)
+            judge = Deep(self._shadow, [self.made.names.logs.get(name, ()) for name in _REFS])
             self._plan(judge)
         self._look_at_other_refs(judge)
         self._look_at_logs(judge)
