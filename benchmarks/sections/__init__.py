@@ -18,6 +18,7 @@ NAMES = (
     "wide-folder",
     "cost-curve",
     "history",
+    "recovery",
     "memory",
     "start-up",
 )

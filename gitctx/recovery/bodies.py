@@ -45,8 +45,7 @@ class Bodies:
     salvaged: list[str] = field(default_factory=list)
     suspects: set[str] = field(default_factory=set)
     unknown: bool = False
-    whole_packs: list[str] = field(default_factory=list)
-    loose: int = 0
+    stamp: set[tuple[object, ...]] = field(default_factory=set)
 
     def report(self, code: str, place: str, text: str, *, also: tuple[str, ...] = ()) -> None:
         """Note a broken file, and those that have to go with it."""
@@ -78,7 +77,7 @@ def _look_at_loose(store: Path, shadow: Shadow, found: Bodies) -> None:
             elif fault:
                 found.report("object", f"objects/{fan}/{name}", f"the loose object {fan}{name} {fault}")
                 found.suspects.add(fan + name)
-        found.loose += len(whole)
+        found.stamp.add((fan, *whole))
         if whole:
             shadow.link_loose(fan, None if len(whole) == len(names) else whole)
 
@@ -131,7 +130,8 @@ def _look_at_packs(store: Path, shadow: Shadow, found: Bodies) -> None:
             torn.append((name, index_state == "there"))
         elif index_whole:
             shadow.link_pack(name)
-            found.whole_packs.append(name)
+            status = pack.stat()
+            found.stamp.add((name, status.st_ino, status.st_size, status.st_mtime_ns))
         else:
             _rebuild_index(folder, shadow, name, index_state, found)
     for name, indexed in torn:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from gitctx.errors import GitctxError
+from gitctx.errors import BrokenHistory, GitFailed, ObjectMissing
 from gitctx.format.objects import split_tree
 from gitctx.recovery.names import Line
-from gitctx.recovery.shadow import Shadow, raise_if_machine
+from gitctx.recovery.shadow import Shadow
 from gitctx.repository.refs import NO_OBJECT
 
 _BATCH = 20_000
@@ -45,16 +47,30 @@ class Judge(Protocol):
         """A whole commit and all before it."""
 
 
+@dataclass(slots=True)
+class Memory:
+    """What was found out about revisions, good as long as the files with objects (`stamp`) are the same."""
+
+    stamp: object = None
+    whole: dict[str, bool] = field(default_factory=dict)
+    ancestors: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def renew(self, stamp: object) -> None:
+        """Forget all if the files aren't the same."""
+        if stamp != self.stamp:
+            self.stamp, self.whole, self.ancestors = stamp, {}, {}
+
+
 class Quick:
     """Asks git; see above."""
 
     deep = False
 
-    def __init__(self, shadow: Shadow) -> None:
+    def __init__(self, shadow: Shadow, memory: Memory) -> None:
         self._shadow = shadow
         self._kinds: dict[str, str] = {}
-        self._whole: dict[str, bool] = {}
-        self._ancestors: dict[str, frozenset[str]] = {}
+        self._whole = memory.whole
+        self._ancestors = memory.ancestors
 
     def learn(self, oids: Iterable[str]) -> None:
         """Look many ids up at once."""
@@ -75,8 +91,15 @@ class Quick:
     def is_whole(self, oid: str) -> bool:
         """Whether nothing is missing of a commit and of all before it."""
         if oid not in self._whole:
-            self._whole[oid] = self.is_commit(oid) and bool(self.ancestors(oid)) and tree_is_whole(self._shadow, oid)
+            self._whole[oid] = self.is_commit(oid) and self._reads_all(oid)
         return self._whole[oid]
+
+    def _reads_all(self, oid: str) -> bool:
+        """Whether history and tree are whole: git looks at the one while we read the other."""
+        with ThreadPoolExecutor(1) as beside:
+            history = beside.submit(self.ancestors, oid)
+            tree = tree_is_whole(self._shadow, oid)
+            return bool(history.result()) and tree
 
     def ancestors(self, oid: str) -> frozenset[str]:
         """A whole commit and all before it."""
@@ -114,7 +137,7 @@ class Deep:
             "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)"
         )
         if status != 0:
-            raise_if_machine(OSError(0, talk), self._shadow.path)
+            raise GitFailed(f"git can't list the objects: {talk.strip()[-200:]}", hint="run it by hand to see more")
         commits = []
         for line in output.decode("ascii").splitlines():
             kind, _, oid = line.partition(" ")
@@ -237,8 +260,7 @@ def rows_of(shadow: Shadow, tree: str) -> list[tuple[bytes, str]]:
     try:
         kind, data = shadow.repository.read(tree)
         return [(mode, oid.hex()) for mode, _, oid in split_tree(data)] if kind == "tree" else []
-    except (GitctxError, ValueError) as error:
-        raise_if_machine(error, shadow.path)
+    except (ObjectMissing, BrokenHistory, ValueError):
         return []
 
 
@@ -271,8 +293,7 @@ def tree_is_whole(shadow: Shadow, commit: str) -> bool:
     """Whether all that a commit's tree needs can be read, and is what its id says. Reads and hashes every byte."""
     try:
         tree = shadow.repository.read_commit(commit).tree
-    except GitctxError as error:
-        raise_if_machine(error, shadow.path)
+    except (ObjectMissing, BrokenHistory):
         return False
     status, output, _ = shadow.git("rev-list", "--objects", "--missing=print", "--no-object-names", tree)
     if status != 0 or b"?" in output:
@@ -283,8 +304,7 @@ def tree_is_whole(shadow: Shadow, commit: str) -> bool:
 def _reads_as_named(shadow: Shadow, oid: str) -> bool:
     try:
         kind, data = shadow.repository.read(oid)
-    except GitctxError as error:
-        raise_if_machine(error, shadow.path)
+    except (ObjectMissing, BrokenHistory):
         return False
     digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)), usedforsecurity=False)
     digest.update(data)

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from gitctx.errors import GitctxError
+from gitctx.errors import BrokenHistory, ObjectMissing
 from gitctx.format import messages
 from gitctx.recovery.judging import Deep, Judge, Quick
 from gitctx.recovery.names import Line, Names
-from gitctx.recovery.shadow import Shadow, raise_if_machine
+from gitctx.recovery.shadow import Shadow
 from gitctx.repository.refs import NO_OBJECT
 
 _LINES = 200
@@ -224,8 +224,7 @@ class Ladder:
                 continue
             try:
                 tag = self._shadow.repository.read_tag(oid)
-            except GitctxError as error:
-                raise_if_machine(error, self._shadow.path)
+            except (ObjectMissing, BrokenHistory):
                 continue
             if tag is not None:
                 trailers = tag.trailers

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from gitctx.recovery.names import raise_unless_gone
 from gitctx.repository.refs import FOREIGN_LOCK_AGE_S
 from gitctx.values import Finding
 
@@ -44,7 +45,7 @@ def own_inodes(path: Path) -> frozenset[int]:
 
 def _locks(path: Path) -> Iterator[Path]:
     for place in _PLACES:
-        for folder, _, names in os.walk(path / place):
+        for folder, _, names in os.walk(path / place, onerror=raise_unless_gone):
             yield from (Path(folder, name) for name in sorted(names) if name.endswith(".lock"))
     for place in _FOLDERS:
         try:

@@ -95,7 +95,7 @@ def read(path: Path) -> Names:
 
 
 def _files(path: Path, place: str) -> Iterable[tuple[str, bytes]]:
-    for folder, _, files in os.walk(path / place):
+    for folder, _, files in os.walk(path / place, onerror=raise_unless_gone):
         for file in files:
             if file.endswith(".lock"):
                 continue
@@ -104,6 +104,12 @@ def _files(path: Path, place: str) -> Iterable[tuple[str, bytes]]:
                 yield full.relative_to(path).as_posix(), full.read_bytes()
             except FileNotFoundError:
                 continue
+
+
+def raise_unless_gone(error: OSError) -> None:
+    """What a walk through folders does about an error: a folder that can't be listed isn't an empty one."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error
 
 
 def parse_packed(data: bytes) -> tuple[dict[str, str], bool]:

@@ -186,6 +186,8 @@ class Planner:
 
     def _rejoin(self, plan: BranchPlan, note: str | None) -> None:
         """Bring back by key what a forced move threw off."""
+        if not self._may_be_thrown_off(plan, note):
+            return
         log = self._shadow.path / "logs" / plan.ref
         log.write_bytes(b"".join(line.raw() for line in self._names.logs.get(plan.ref, ())[-_LOG_LINES:]))
         repository = self._shadow.repository
@@ -200,6 +202,12 @@ class Planner:
         draft = Draft(repository)
         root, plan.superseded = rejoin.join(repository, draft, plan.start, plan.also)
         self._take(plan, draft, root)
+
+    def _may_be_thrown_off(self, plan: BranchPlan, note: str | None) -> bool:
+        """Whether something was a head once that isn't in the history of the start."""
+        lines = self._names.logs.get(plan.ref, ())[-_LOG_LINES:]
+        once = {oid for oid in (note, *(line.old for line in lines)) if oid is not None and self._judge.is_commit(oid)}
+        return bool(once) and (plan.start in plan.objects or not once <= self._judge.ancestors(plan.start))
 
     def _renew_claims(self, plan: BranchPlan) -> None:
         """Claims that come back hold for their full time again: what ended or extended them may be what is lost."""

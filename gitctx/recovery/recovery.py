@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -25,9 +26,10 @@ from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.keys import CLAIMS_PREFIX, check_message
 from gitctx.recovery.acting import OP, RESCUE, Acting
+from gitctx.recovery.judging import Memory
 from gitctx.recovery.survey import BRANCHES, Survey, survey
 from gitctx.repository import RefMoved
-from gitctx.repository.translate import translated
+from gitctx.repository.translate import from_os, translated
 from gitctx.store import Store
 from gitctx.store.branch import Branch
 from gitctx.store.edits import Edit, PutEtag, Remove, digest_of, plan_edits
@@ -51,6 +53,7 @@ class Recovery:
         self._config = config or Config()
         self._actor = actor
         self._session = session
+        self._memory = Memory()
 
     def scan(self, *, full: bool = False) -> RecoveryScan:
         """What is damaged, and what a recovery would make of it. Changes nothing.
@@ -59,7 +62,7 @@ class Recovery:
         revisions is looked at if a file is broken, and with `full`. Raises StoreNotFound, NotAStore, StoreNotOwned,
         FormatUnsupported, and StorageError if the machine fails: no file handles, no memory, no permission.
         """
-        with translated(self._path), survey(self._path, self._config, full=full) as found:
+        with _named_errors(self._path), survey(self._path, self._config, self._memory, full=full) as found:
             return found.report()
 
     def apply(self, *, full: bool = False) -> Recovered:
@@ -69,9 +72,9 @@ class Recovery:
         raises, RecoveryImpossible (nothing that could be built on holds together; nothing was changed), LockTimeout,
         DiskFull, StoreReadOnly.
         """
-        with translated(self._path), self._alone():
+        with _named_errors(self._path), self._alone():
             for _ in range(_ROUNDS):
-                with survey(self._path, self._config, full=full) as found:
+                with survey(self._path, self._config, self._memory, full=full) as found:
                     report = found.report()
                     if report.healthy:
                         return Recovered("", False, None, report)
@@ -166,6 +169,16 @@ class Recovery:
             yield
         finally:
             os.close(folder)
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Run the block; what the machine refuses comes out as StorageError."""
+    try:
+        with translated(path):
+            yield
+    except MemoryError as error:
+        raise from_os(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), path) from error
 
 
 def _impossible(report: RecoveryScan) -> RecoveryImpossible:

@@ -79,8 +79,7 @@ class Shadow:
         """Run git here, whatever its status. Raises StorageError where the machine failed rather than the store."""
         data = stdin if isinstance(stdin, bytes) else "".join(f"{line}\n" for line in stdin).encode()
         status, output, talk = self.repository.git(*arguments, stdin=data, ok=tuple(range(-64, 256)))
-        if status != 0:
-            raise_if_machine_failed(talk, self._store)
+        raise_if_machine_failed(talk, self._store)
         if status < 0:
             raise GitFailed(f"git {arguments[0]} was killed by signal {-status}", hint="try again")
         return status, output, talk
@@ -128,4 +127,5 @@ def raise_if_machine(error: BaseException | None, path: Path) -> None:
             raise from_os(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), path) from error
         if isinstance(error, OSError) and not isinstance(error, StorageError) and error.errno in _MACHINE:
             raise from_os(error, path) from error
+        raise_if_machine_failed(str(error), path)
         error = error.__cause__

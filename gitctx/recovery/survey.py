@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitctx.config import Config
-from gitctx.errors import FormatUnsupported, GitctxError, StoreNotOwned
+from gitctx.errors import BrokenHistory, FormatUnsupported, GitctxError, ObjectMissing, StoreNotOwned
 from gitctx.format import messages
 from gitctx.recovery import bodies, frame, locks, names, quarantine
 from gitctx.recovery.bodies import Bodies
 from gitctx.recovery.frame import Frame
-from gitctx.recovery.judging import Deep, Judge, Quick
+from gitctx.recovery.judging import Deep, Judge, Memory, Quick
 from gitctx.recovery.ladder import NeedsDeep
 from gitctx.recovery.names import Names
 from gitctx.recovery.planning import BranchPlan, Planner
@@ -78,8 +78,8 @@ class Survey:
 
 
 @contextmanager
-def survey(path: Path, config: Config, *, full: bool = False) -> Iterator[Survey]:
-    """Look at a store; what was found can be used within the block.
+def survey(path: Path, config: Config, memory: Memory, *, full: bool = False) -> Iterator[Survey]:
+    """Look at a store; what was found can be used within the block. `memory` spares a second look at the same files.
 
     Raises StoreNotFound, NotAStore, StoreNotOwned, FormatUnsupported, and StorageError where the machine fails rather
     than the store.
@@ -92,7 +92,7 @@ def survey(path: Path, config: Config, *, full: bool = False) -> Iterator[Survey
         with Shadow(path, git_timeout_s=config.git_timeout_s) as shadow:
             with translated(path), Repository(path).without_compaction():
                 before = _stamp(path)
-                made = _Surveyor(path, config, shadow, found, full=full).run()
+                made = _Surveyor(path, config, shadow, found, full=full).run(memory)
                 moved = before != _stamp(path)
             if made.healthy or not moved or looks >= _LOOKS:
                 yield made
@@ -151,12 +151,14 @@ class _Surveyor:
         self.made.findings += [*found.findings, *(finding for _, finding in stale), *known.findings()]
         self.made.findings += self.made.bodies.findings
 
-    def run(self) -> Survey:
+    def run(self, memory: Memory) -> Survey:
+        """The survey."""
         unfinished = quarantine.unfinished(self._path)
         if unfinished:
             text = "a recovery was cut off before its end"
             self.made.findings += [Finding("unfinished", place.name, text) for place in unfinished]
-        judge: Judge = Quick(self._shadow)
+        memory.renew(self.made.bodies.stamp)
+        judge: Judge = Quick(self._shadow, memory)
         deep = self._full or bool(unfinished) or self._may_lack_more()
         try:
             if deep:
@@ -250,8 +252,7 @@ class _Surveyor:
             if isinstance(judge, Deep):
                 return judge.is_whole(target) if judge.is_commit(target) else judge.is_there(target)
             return not judge.is_commit(target) or repository.has(repository.read_commit(target).tree)
-        except GitctxError as error:
-            raise_if_machine(error, self._path)
+        except (ObjectMissing, BrokenHistory):
             return False
 
     def _look_at_logs(self, judge: Judge) -> None:
