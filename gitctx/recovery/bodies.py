@@ -256,6 +256,8 @@ def _look_at_derived(store: Path, found: Bodies) -> None:
             fault = None if _sums_up(data) else "is damaged"
         if fault is not None:
             found.report(code, place, f"{place} {fault}; git can make it anew")
+    if any("/commit-graphs/" in place for place in found.broken):  # a chain is of use only as a whole
+        found.broken += [place for place in commit_graphs(store) if place not in found.broken]
 
 
 def _derived(store: Path) -> Iterator[tuple[str, str]]:

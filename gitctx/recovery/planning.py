@@ -51,6 +51,8 @@ class BranchPlan:
     resurrected: list[Missed] = field(default_factory=list)
     tried: list[Rung] = field(default_factory=list)
     old: str | None = None
+    unsure: bool = False
+    """Whether there are lost revisions of which nobody knows what they changed."""
 
     @property
     def ref(self) -> str:
@@ -169,12 +171,11 @@ class Planner:
 
     def _name_gone(self, plan: BranchPlan, choice: Choice) -> None:
         """Tell what revisions that can't be read had changed, by what their lines in the reflog say."""
-        keys = Named()
         lines = {line.new: line for line in self._names.logs.get(plan.ref, ())}
         for oid in reversed(choice.gone):
             plan.lost.append(Missed(plan.branch, Revision(oid), None))
             named = named_keys(lines[oid].message) if oid in lines else Named(exact=False)
-            keys.add(named)
+            plan.unsure = plan.unsure or not named.exact
             for key in sorted(named.put | named.either):
                 there = layout.find(self._shadow.repository, plan.tree, key).entry is not None
                 (plan.stale if there else plan.lost).append(Missed(plan.branch, Revision(oid), key))
@@ -214,7 +215,7 @@ class Planner:
         if plan.branch != CONTEXT:
             return
         touched = [each.key for each in (*plan.stale, *plan.resurrected) if each.key is not None]
-        everything = any(each.key is None for each in plan.lost)
+        everything = plan.unsure
         draft = Draft(self._shadow.repository)
         found = layout.find(draft, plan.tree, CLAIMS_PREFIX.rstrip("/"))
         changes: dict[str, str | None] = {}

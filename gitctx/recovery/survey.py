@@ -27,6 +27,8 @@ from gitctx.values import Finding, Missed, RecoveryScan, Revision
 
 BRANCHES = (CONTEXT, SESSIONS)
 _REFS = tuple(f"refs/heads/{name}" for name in BRANCHES)
+_SMALL = 10_000
+"""Histories of no more revisions are looked at in full."""
 _LOOKS = 4
 """So many times a store that changes under our eyes is looked at."""
 
@@ -159,11 +161,14 @@ class _Surveyor:
             self.made.findings += [Finding("unfinished", place.name, text) for place in unfinished]
         memory.renew(self.made.bodies.stamp)
         judge: Judge = Quick(self._shadow, memory)
+        self._files = self.made.findings[:]
         deep = self._full or bool(unfinished) or self._may_lack_more()
         try:
             if deep:
                 raise NeedsDeep
             self._plan(judge)
+            if self._small_and_holed(judge):
+                raise NeedsDeep
         except NeedsDeep:
             judge = Deep(self._shadow, [self.made.names.logs.get(name, ()) for name in _REFS])
             self._plan(judge)
@@ -180,8 +185,18 @@ class _Surveyor:
         heads = {line.new for name in _REFS for line in self.made.names.logs.get(name, ())}
         return bool(suspects - heads)
 
+    def _small_and_holed(self, judge: Judge) -> bool:
+        """Whether something is missing below older revisions: git tells, which takes long where there are many."""
+        heads = [plan.best for plan in self.made.plans.values() if plan.best is not None]
+        if sum(len(judge.ancestors(head)) for head in heads) > _SMALL:
+            return False
+        arguments = ("--objects", "--missing=print", "--no-object-names", *heads)
+        status, output, _ = self._shadow.git("rev-list", *arguments)
+        return status != 0 or b"?" in output
+
     def _plan(self, judge: Judge) -> None:
         made = self.made
+        made.findings = self._files[:]
         if made.store_id is None:
             made.store_id = self._find_store_id(judge)
         planner = Planner(self._shadow, made.names, judge, config=self._config, store_id=made.store_id)
