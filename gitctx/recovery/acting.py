@@ -29,7 +29,7 @@ from gitctx.repository.translate import translated
 from gitctx.store.host import hostname
 from gitctx.store.identity import CONTEXT
 from gitctx.store.queue import Turn
-from gitctx.values import Missed
+from gitctx.values import Missed, Recovered, RecoveryScan, Revision
 
 OP = "recover"
 SOURCE = "Gitctx-Source"
@@ -53,13 +53,12 @@ class ForgivingRefs(Refs):
 class Acting:
     """One recovery on its way."""
 
-    def __init__(
-        self, path: Path, config: Config, found: Survey, id: str, *, actor: str | None, session: str | None
-    ) -> None:
+    _found: Survey
+
+    def __init__(self, path: Path, config: Config, id: str, *, actor: str | None, session: str | None) -> None:
         self._path = path
         self._config = config
-        self._found = found
-        self._id = id
+        self.id = id
         self._actor = actor
         self._session = session
         self.quarantine = Quarantine(path, id)
@@ -69,9 +68,9 @@ class Acting:
 
     # -- before the turn ----------------------------------------------------------------------------------------------
 
-    def open(self) -> Repository:
+    def open(self, found: Survey) -> Repository:
         """Begin: the frame is mended, so that the store can be opened at all."""
-        found = self._found
+        self._found = found
         self._make_room()
         self.quarantine.begin({"damage": [f"{each.code}: {each.text}" for each in found.findings]})
         failpoints.hit("recover.after_journal")
@@ -90,12 +89,14 @@ class Acting:
         """A file in the place of the working folder makes way."""
         place = self._path / "gitctx"
         if place.exists() and not place.is_dir():
-            os.rename(place, self._path / f"gitctx.{self._id}")
+            os.rename(place, self._path / f"gitctx.{self.id}")
 
     # -- with the turn ------------------------------------------------------------------------------------------------
 
-    def act(self, turns: dict[str, Turn]) -> None:
+    def act(self, found: Survey, turns: dict[str, Turn]) -> None:
         """Do everything. Raises RefMoved if somebody wrote since the survey, LockTimeout, StorageError."""
+        self._found = found
+        self.rescue = []
         repository = self._opened()
         for plan in self._found.plans.values():
             if repository.read_ref(plan.ref) != (NO_OBJECT if plan.broken else plan.value):
@@ -108,7 +109,7 @@ class Acting:
         failpoints.hit("recover.after_refs")
         moving = [plan for plan in self._found.plans.values() if plan.branch == CONTEXT or self._moves(plan)]
         for plan in moving:
-            name = f"{RESCUE}/{self._id}/{plan.branch}"
+            name = f"{RESCUE}/{self.id}/{plan.branch}"
             self._publish(list(plan.objects.values()), name, plan.kept, expected=None, what="rescue")
             self.rescue.append(name)
         failpoints.hit("recover.after_rescue")
@@ -119,6 +120,13 @@ class Acting:
         failpoints.hit("recover.after_reflogs")
         self._move_aside()
         failpoints.hit("recover.after_quarantine")
+
+    def finish(self, report: RecoveryScan) -> Recovered:
+        """Say that everything is done; what was."""
+        self.quarantine.finish({"id": self.id, "revision": self.revision, "rescue": self.rescue})
+        revision = Revision(self.revision) if self.revision is not None else None
+        place = str(self.quarantine.folder) if self.quarantine.holds_files else None
+        return Recovered(self.id, True, revision, report, tuple(self.rescue), place)
 
     def _opened(self) -> Repository:
         assert self._repository is not None
@@ -190,7 +198,7 @@ class Acting:
         trailers = [(messages.OP, OP)]
         if self._session is not None:
             trailers.append((messages.SESSION, self._session))
-        trailers += [(messages.ID, self._id), (SOURCE, str(plan.source)), (OLD_HEAD, plan.old or "none")]
+        trailers += [(messages.ID, self.id), (SOURCE, str(plan.source)), (OLD_HEAD, plan.old or "none")]
         trailers += [(messages.SUPERSEDES, etag) for etag in plan.superseded]
         author = messages.actor_identity(self._actor, now) if self._actor is not None else host
         return make_object(
@@ -321,7 +329,7 @@ class Acting:
         if self._found.drops_derived:
             for place in bodies.commit_graphs(self._path):
                 self.quarantine.move(place)
-        stray = self._path / f"gitctx.{self._id}"
+        stray = self._path / f"gitctx.{self.id}"
         if stray.exists():
             self.quarantine.move(stray.name)
 

@@ -91,7 +91,9 @@ class Ladder:
             return self._chosen(Candidate("ref", value), own, damaged=False)
         newest = self._first(own, self._judge.is_commit)
         if newest is None:
-            return self._from_others(Choice(True, gone=self._gone(own, None)), own)
+            choice = Choice(True, gone=self._gone(own, None))
+            choice.tried = [(candidate, self._why_not(candidate.oid)) for candidate in own]
+            return self._from_others(choice, own)
         return self._chosen(newest, own, damaged=True)
 
     def _chosen(self, newest: Candidate, own: Sequence[Candidate], *, damaged: bool) -> Choice:

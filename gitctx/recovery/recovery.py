@@ -6,7 +6,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from gitctx.config import Config
@@ -27,16 +27,17 @@ from gitctx.format.documents import new_ulid
 from gitctx.format.keys import CLAIMS_PREFIX, check_message
 from gitctx.recovery.acting import OP, RESCUE, Acting
 from gitctx.recovery.judging import Memory
-from gitctx.recovery.survey import BRANCHES, Survey, survey
-from gitctx.repository import RefMoved
+from gitctx.recovery.survey import BRANCHES, survey
+from gitctx.repository import RefMoved, Repository
 from gitctx.repository.translate import from_os, translated
 from gitctx.store import Store
 from gitctx.store.branch import Branch
 from gitctx.store.edits import Edit, PutEtag, Remove, digest_of, plan_edits
 from gitctx.store.identity import CONTEXT
+from gitctx.store.queue import Turn
 from gitctx.store.request import Planned, Request
 from gitctx.store.view import View
-from gitctx.values import Etag, Recovered, RecoveryScan, Revision, Written
+from gitctx.values import Etag, Recovered, RecoveryScan, Written
 
 _ROUNDS = 5
 _PATIENCE_S = 60.0
@@ -73,34 +74,47 @@ class Recovery:
         DiskFull, StoreReadOnly.
         """
         with _named_errors(self._path), self._alone():
-            for _ in range(_ROUNDS):
-                with survey(self._path, self._config, self._memory, full=full) as found:
-                    report = found.report()
-                    if report.healthy:
-                        return Recovered("", False, None, report)
-                    if not found.context.start:
-                        raise _impossible(report)
-                    try:
-                        return self._apply(found, report)
-                    except RefMoved:
-                        continue
+            with survey(self._path, self._config, self._memory, full=full) as found:
+                report = found.report()
+                if report.healthy:
+                    return Recovered("", False, None, report)
+                if not found.context.start:
+                    raise _impossible(report)
+                acting = self._acting()
+                repository = acting.open(found)
+                with suppress(RefMoved), self._turns(repository) as turns:
+                    acting.act(found, turns)
+                    return acting.finish(report)
+            return self._apply_in_turn(acting, repository, report, full=full)
+
+    def _acting(self) -> Acting:
+        id = new_ulid(self._config.clock(), self._config.rng)
+        return Acting(self._path, self._config, id, actor=self._actor, session=self._session)
+
+    def _apply_in_turn(self, acting: Acting, repository: Repository, first: RecoveryScan, *, full: bool) -> Recovered:
+        """Somebody wrote since the store was looked at: look again while the writers wait."""
+        for _ in range(_ROUNDS):
+            with (
+                self._turns(repository) as turns,
+                survey(self._path, self._config, self._memory, full=full, own=acting.id) as found,
+            ):
+                report = found.report()
+                if not found.context.start:
+                    raise _impossible(report)
+                known = [each for each in first.damage if each not in report.damage]
+                found.findings[:0] = known
+                with suppress(RefMoved):
+                    acting.act(found, turns)
+                    return acting.finish(found.report())
         raise LockTimeout(
             f"the store {self._path} kept changing during the recovery", hint="nothing is lost; recover again"
         )
 
-    def _apply(self, found: Survey, report: RecoveryScan) -> Recovered:
-        config = self._config
-        id = new_ulid(config.clock(), config.rng)
-        acting = Acting(self._path, config, found, id, actor=self._actor, session=self._session)
-        repository = acting.open()
+    @contextmanager
+    def _turns(self, repository: Repository) -> Iterator[dict[str, Turn]]:
+        """A place in the writer queue of each branch."""
         with ExitStack() as stack:
-            turns = {name: stack.enter_context(Branch(repository, name, config).turn()) for name in BRANCHES}
-            acting.act(turns)
-        place = str(acting.quarantine.folder) if acting.quarantine.holds_files else None
-        acting.quarantine.finish({"id": id, "revision": acting.revision, "rescue": acting.rescue})
-        return Recovered(
-            id, True, Revision(acting.revision) if acting.revision else None, report, tuple(acting.rescue), place
-        )
+            yield {name: stack.enter_context(Branch(repository, name, self._config).turn()) for name in BRANCHES}
 
     def undo(self, id: str | None = None, *, message: str = "") -> Written:
         """Take back what a recovery (the last one, unless its id is given) made of the entries, as a new write.
@@ -177,7 +191,9 @@ def _named_errors(path: Path) -> Iterator[None]:
     try:
         with translated(path):
             yield
-    except MemoryError as error:
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "start new thread" not in str(error):
+            raise
         raise from_os(OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), path) from error
 
 

@@ -21,6 +21,7 @@ from gitctx.repository.translate import from_os
 
 _MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EIO, errno.EAGAIN)
 _SPARE_HANDLES = 16
+_SPARE_BYTES = 4 << 20
 
 
 class Shadow:
@@ -28,7 +29,7 @@ class Shadow:
 
     def __init__(self, store: Path, *, git_timeout_s: float) -> None:
         self._store = store
-        require_spare_handles(store)
+        require_room(store)
         try:
             self.path = Path(tempfile.mkdtemp(prefix="gitctx-recovery-"))
             for name in ("objects/info", "objects/pack", "refs/heads", "logs/refs/heads"):
@@ -98,12 +99,13 @@ class Shadow:
         (self.path / "objects" / "info" / "alternates").write_text("".join(f"{line}\n" for line in found), "utf-8")
 
 
-def require_spare_handles(path: Path) -> None:
-    """Raise StorageError if this process has hardly any file handles left: then whatever can't be opened tells
-    nothing.
+def require_room(path: Path) -> None:
+    """Raise StorageError (or MemoryError) if this process has hardly any file handles or memory left: then whatever
+    can't be opened or read tells nothing.
     """
     opened: list[int] = []
     try:
+        bytearray(_SPARE_BYTES)
         opened.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(_SPARE_HANDLES))
     except OSError as error:
         raise from_os(error, path) from error

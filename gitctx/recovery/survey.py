@@ -80,8 +80,11 @@ class Survey:
 
 
 @contextmanager
-def survey(path: Path, config: Config, memory: Memory, *, full: bool = False) -> Iterator[Survey]:
-    """Look at a store; what was found can be used within the block. `memory` spares a second look at the same files.
+def survey(
+    path: Path, config: Config, memory: Memory, *, full: bool = False, own: str | None = None
+) -> Iterator[Survey]:
+    """Look at a store; what was found can be used within the block. `memory` spares a second look at the same files,
+    `own` is the id of the recovery that asks: that it isn't finished is no finding.
 
     Raises StoreNotFound, NotAStore, StoreNotOwned, FormatUnsupported, and StorageError where the machine fails rather
     than the store.
@@ -94,7 +97,7 @@ def survey(path: Path, config: Config, memory: Memory, *, full: bool = False) ->
         with Shadow(path, git_timeout_s=config.git_timeout_s) as shadow:
             with translated(path), Repository(path).without_compaction():
                 before = _stamp(path)
-                made = _Surveyor(path, config, shadow, found, full=full).run(memory)
+                made = _Surveyor(path, config, shadow, found, full=full).run(memory, own)
                 moved = before != _stamp(path)
             if made.healthy or not moved or looks >= _LOOKS:
                 yield made
@@ -153,9 +156,9 @@ class _Surveyor:
         self.made.findings += [*found.findings, *(finding for _, finding in stale), *known.findings()]
         self.made.findings += self.made.bodies.findings
 
-    def run(self, memory: Memory) -> Survey:
+    def run(self, memory: Memory, own: str | None) -> Survey:
         """The survey."""
-        unfinished = quarantine.unfinished(self._path)
+        unfinished = [place for place in quarantine.unfinished(self._path) if place.name != own]
         if unfinished:
             text = "a recovery was cut off before its end"
             self.made.findings += [Finding("unfinished", place.name, text) for place in unfinished]

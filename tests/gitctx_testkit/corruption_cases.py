@@ -298,7 +298,7 @@ CASES: list[Case] = [
         _codes("history", "reflog"),
         best="job",
         source="reflog",
-        lost=frozenset({("b2", "plan/b.md")}),
+        lost=frozenset({("b2", "plan/")}),
     ),
     # -- publications as gitctx writes them
     Case("the pack of the head's write is gone", pack_of("context", remove_pack), _codes("ref", "reflog"), **HEAD_LOST),  # type: ignore[arg-type]
