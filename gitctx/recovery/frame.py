@@ -69,16 +69,12 @@ def _read(path: Path) -> bytes | None:
 
 
 def _has_been_a_store(path: Path) -> bool:
+    """Whether something of gitctx's own is left: a user's project may have branches of any name."""
     if not (path / "objects").is_dir() and not (path / "logs").is_dir():
         return False
     if _STORE_ID.search(_read(path / "config") or b"") or (path / "gitctx" / "queue").is_dir():
         return True
-    packed = _read(path / "packed-refs") or b""
-    return all(
-        any((path / place / f"refs/heads/{name}").is_file() for place in ("", "logs"))
-        or b" refs/heads/%s\n" % name.encode() in packed
-        for name in (CONTEXT, SESSIONS)
-    )
+    return any(b"\tgitctx: " in (_read(path / "logs" / "refs" / "heads" / name) or b"") for name in (CONTEXT, SESSIONS))
 
 
 def _config_faults(path: Path, raw: bytes | None) -> Iterator[str]:
