@@ -8,7 +8,7 @@ is for stores in which no file is broken. The deep one looks at all there is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -21,6 +21,7 @@ from gitctx.repository.refs import NO_OBJECT
 
 _BATCH = 20_000
 _NEAR = 2000
+_TREE_LINE = 46
 _CHAIN = 256
 """At most so many commits are published together."""
 _LINK = b"160000"
@@ -129,6 +130,7 @@ class Deep:
         self._trees: dict[str, bool] = {}
         self._whole: dict[str, bool] = {}
         self._hashed: dict[str, bool] = {}
+        self._histories: dict[str, list[str]] = {}
         self._load()
         self._find_detours(logs)
 
@@ -144,12 +146,10 @@ class Deep:
             self.present.add(oid)
             if kind == "commit":
                 commits.append(oid)
-        for oid, data in read_many(self._shadow, commits).items():
-            head = data.partition(b"\n\n")[0].decode("utf-8", "replace").split("\n")
-            trees = [line[5:] for line in head if line.startswith("tree ")]
-            if trees:
-                parents = tuple(line[7:] for line in head if line.startswith("parent "))
-                self.commits[oid] = Bare(trees[0], parents)
+        for oid, data in read_many(self._shadow, commits):
+            bare = _bare(data)
+            if bare is not None:
+                self.commits[oid] = bare
 
     def is_commit(self, oid: str) -> bool:
         """Whether there is a commit of that id."""
@@ -177,23 +177,35 @@ class Deep:
 
     def history(self, oid: str) -> list[str]:
         """A commit and all before it that are there, each after its parents."""
+        known = self._histories.get(oid)
+        if known is None:
+            known = self._histories[oid] = self._sorted(oid)
+        return known
+
+    def _sorted(self, oid: str) -> list[str]:
         order: list[str] = []
         seen: set[str] = set()
-        pending = [(oid, False)]
+        pending = [oid]
         while pending:
-            current, done = pending.pop()
-            if done:
+            current = pending[-1]
+            if current in seen or current not in self.commits:
+                pending.pop()
+                continue
+            before = [parent for parent in self.parents_of(current) if parent not in seen]
+            if before:
+                pending += before
+            else:
+                seen.add(pending.pop())
                 order.append(current)
-            elif current not in seen and current in self.commits:
-                seen.add(current)
-                pending.append((current, True))
-                pending += [(parent, False) for parent in self.parents_of(current)]
         return order
 
-    def parents_of(self, oid: str) -> list[str]:
+    def parents_of(self, oid: str) -> Sequence[str]:
         """The parents of a commit; for one that isn't there, what the reflog says was the head before it."""
+        parents = self.commits[oid].parents
+        if all(parent in self.commits for parent in parents):
+            return parents
         found = []
-        for parent in self.commits[oid].parents:
+        for parent in parents:
             at: str | None = parent
             while at is not None and at not in self.commits:
                 at = self._detours.get(at)
@@ -272,9 +284,8 @@ def kinds_of(shadow: Shadow, oids: Sequence[str]) -> dict[str, str]:
     return {oid: found.get(oid, "") for oid in oids}
 
 
-def read_many(shadow: Shadow, oids: Sequence[str]) -> dict[str, bytes]:
-    """The bytes of many objects; what can't be read is left out."""
-    found: dict[str, bytes] = {}
+def read_many(shadow: Shadow, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Ids and bytes of many objects; what can't be read is left out."""
     for start in range(0, len(oids), _BATCH):
         _, output, _ = shadow.git("cat-file", "--batch", "--buffer", stdin=oids[start : start + _BATCH])
         at = 0
@@ -284,9 +295,20 @@ def read_many(shadow: Shadow, oids: Sequence[str]) -> dict[str, bytes]:
             at = end + 1
             if len(words) == 3:
                 size = int(words[2])
-                found[words[0].decode()] = output[at : at + size]
+                yield words[0].decode(), output[at : at + size]
                 at += size + 1
-    return found
+
+
+def _bare(data: bytes) -> Bare | None:
+    """Tree and parents of a raw commit; None if it isn't one."""
+    if not data.startswith(b"tree ") or len(data) < _TREE_LINE:
+        return None
+    parents = []
+    at = _TREE_LINE
+    while data.startswith(b"parent ", at):
+        parents.append(data[at + 7 : at + 47].decode("ascii", "replace"))
+        at += 48
+    return Bare(data[5:45].decode("ascii", "replace"), tuple(parents))
 
 
 def tree_is_whole(shadow: Shadow, commit: str) -> bool:
