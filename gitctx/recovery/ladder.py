@@ -19,7 +19,8 @@ from gitctx.recovery.names import Line, Names
 from gitctx.recovery.shadow import Shadow
 from gitctx.repository.refs import NO_OBJECT
 
-_LINES = 200
+LINES = 200
+"""So many lines of a reflog are looked at first."""
 _TAGS = "refs/tags/"
 
 
@@ -164,7 +165,7 @@ class Ladder:
 
     def _own(self) -> Iterator[Candidate]:
         loose = self._names.loose.get(self._ref)
-        lines = self._log if self._judge.deep else self._log[-_LINES:]
+        lines = self._log if self._judge.deep else self._log[-LINES:]
         named = [("ref", loose), ("queue", self._note)]
         if lines:
             named.append(("reflog", lines[-1].new))

@@ -15,7 +15,7 @@ from gitctx.recovery import bodies, frame, locks, names, quarantine
 from gitctx.recovery.bodies import Bodies
 from gitctx.recovery.frame import Frame
 from gitctx.recovery.judging import Deep, Judge, Memory, Quick
-from gitctx.recovery.ladder import NeedsDeep
+from gitctx.recovery.ladder import LINES, NeedsDeep
 from gitctx.recovery.names import Names
 from gitctx.recovery.planning import BranchPlan, Planner
 from gitctx.recovery.shadow import Shadow, raise_if_machine
@@ -163,7 +163,9 @@ class _Surveyor:
             text = "a recovery was cut off before its end"
             self.made.findings += [Finding("unfinished", place.name, text) for place in unfinished]
         memory.renew(self.made.bodies.stamp)
-        judge: Judge = Quick(self._shadow, memory)
+        quick = Quick(self._shadow, memory)
+        quick.learn(self._named())
+        judge: Judge = quick
         self._files = self.made.findings[:]
         deep = self._full or bool(unfinished) or self._may_lack_more()
         try:
@@ -178,6 +180,15 @@ class _Surveyor:
         self._look_at_other_refs(judge)
         self._look_at_logs(judge)
         return self.made
+
+    def _named(self) -> Iterator[str]:
+        """Every id that the ladder will ask about, to be looked up at once."""
+        yield from self.made.names.refs().values()
+        yield from (note for note in self._notes.values() if note is not None)
+        for lines in self.made.names.logs.values():
+            for line in lines[-LINES:]:
+                yield line.old
+                yield line.new
 
     def _may_lack_more(self) -> bool:
         """Whether objects are known to be missing that aren't just heads."""
