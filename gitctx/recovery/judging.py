@@ -8,7 +8,7 @@ is for stores in which no file is broken. The deep one looks at all there is.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -55,11 +55,12 @@ class Memory:
     stamp: object = None
     whole: dict[str, bool] = field(default_factory=dict)
     ancestors: dict[str, frozenset[str]] = field(default_factory=dict)
+    closed: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def renew(self, stamp: object) -> None:
         """Forget all if the files aren't the same."""
         if stamp != self.stamp:
-            self.stamp, self.whole, self.ancestors = stamp, {}, {}
+            self.stamp, self.whole, self.ancestors, self.closed = stamp, {}, {}, {}
 
 
 class Quick:
@@ -124,7 +125,7 @@ class Deep:
 
     def __init__(self, shadow: Shadow, logs: Iterable[Sequence[Line]] = ()) -> None:
         self._shadow = shadow
-        self.present: set[str] = {EMPTY_TREE}
+        self.present: Container[str] = frozenset()
         self.commits: dict[str, Bare] = {}
         self._detours: dict[str, str] = {}
         self._trees: dict[str, bool] = {}
@@ -141,19 +142,25 @@ class Deep:
         if status != 0:
             raise GitFailed(f"git can't list the objects: {talk.strip()[-200:]}", hint="run it by hand to see more")
         commits = []
+        present = {EMPTY_TREE}
         for line in output.decode("ascii").splitlines():
             kind, _, oid = line.partition(" ")
-            self.present.add(oid)
+            present.add(oid)
             if kind == "commit":
                 commits.append(oid)
+        self.present = present
         for oid, data in read_many(self._shadow, commits):
             bare = _bare(data)
             if bare is not None:
                 self.commits[oid] = bare
 
+    def knows(self, oid: str) -> bool:
+        """Whether there is a commit of that id, as far as was looked."""
+        return oid in self.commits
+
     def is_commit(self, oid: str) -> bool:
         """Whether there is a commit of that id."""
-        return oid in self.commits
+        return self.knows(oid)
 
     def is_there(self, oid: str) -> bool:
         """Whether there is any object of that id."""
@@ -191,7 +198,7 @@ class Deep:
             if current in seen or current not in self.commits:
                 pending.pop()
                 continue
-            before = [parent for parent in self.parents_of(current) if parent not in seen]
+            before = [each for each in self.parents_of(current) if each not in seen and each in self.commits]
             if before:
                 pending += before
             else:
@@ -202,12 +209,12 @@ class Deep:
     def parents_of(self, oid: str) -> Sequence[str]:
         """The parents of a commit; for one that isn't there, what the reflog says was the head before it."""
         parents = self.commits[oid].parents
-        if all(parent in self.commits for parent in parents):
+        if all(self.knows(parent) for parent in parents):
             return parents
         found = []
         for parent in parents:
             at: str | None = parent
-            while at is not None and at not in self.commits:
+            while at is not None and not self.knows(at):
                 at = self._detours.get(at)
             if at is not None:
                 found.append(at)
@@ -218,18 +225,18 @@ class Deep:
         found = []
         for parent in self.commits[oid].parents:
             at: str | None = parent
-            while at is not None and at not in self.commits:
+            while at is not None and not self.knows(at):
                 found.append(at)
                 at = self._detours.get(at)
         return found
 
     def _find_detours(self, logs: Iterable[Sequence[Line]]) -> None:
-        missing = {parent for bare in self.commits.values() for parent in bare.parents if parent not in self.commits}
+        missing = {parent for bare in self.commits.values() for parent in bare.parents if not self.knows(parent)}
         for line in (line for log in logs for line in log) if missing else ():
             at, steps = line.new, 0
             while at in self.commits and at != line.old and self.commits[at].parents and steps < _CHAIN:
                 at, steps = self.commits[at].parents[0], steps + 1
-            if at not in self.commits and at != line.old and line.old != NO_OBJECT:
+            if not self.knows(at) and at != line.old and line.old != NO_OBJECT:
                 self._detours.setdefault(at, line.old)
 
     def _judge(self, oid: str) -> None:
@@ -239,9 +246,13 @@ class Deep:
         for each in order:
             if each not in self._whole:
                 bare = self.commits[each]
-                before = all(self._whole.get(parent, False) for parent in bare.parents)
+                before = all(self._whole.get(parent, False) or self._trusts(parent) for parent in bare.parents)
                 self._whole[each] = before and self.has_tree(bare.tree)
         self._whole.setdefault(oid, False)
+
+    def _trusts(self, oid: str) -> bool:
+        """Whether a commit that wasn't read is known to be whole."""
+        return False
 
     def _trust_older(self, older: Sequence[str]) -> None:
         """Ask git about the older part of a long history at once: mostly it is whole."""

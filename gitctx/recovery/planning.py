@@ -118,7 +118,7 @@ class Planner:
         plan.start = plan.kept = replay.run(choice.newest)
         plan.tree = replay.trees[plan.start]
         plan.objects.update(replay.objects)
-        if attach is None or attach not in deep.commits:
+        if attach is None or not deep.is_commit(attach):
             plan.best, plan.source = choice.newest, choice.newest_source
         plan.lost += [Missed(plan.branch, Revision(oid), None) for oid in replay.missing]
         _Report(plan, self._shadow, deep, replay, self._names.logs.get(plan.ref, ())).write(readable, choice.newest)

@@ -17,6 +17,7 @@ from gitctx.recovery.frame import Frame
 from gitctx.recovery.judging import Deep, Judge, Memory, Quick
 from gitctx.recovery.ladder import LINES, NeedsDeep
 from gitctx.recovery.names import Names
+from gitctx.recovery.nearby import Nearby, TooOldError
 from gitctx.recovery.planning import BranchPlan, Planner
 from gitctx.recovery.shadow import Shadow, raise_if_machine
 from gitctx.repository import Repository
@@ -175,11 +176,26 @@ class _Surveyor:
             if self._small_and_holed(judge):
                 raise NeedsDeep
         except NeedsDeep:
-            judge = Deep(self._shadow, [self.made.names.logs.get(name, ()) for name in _REFS])
-            self._plan(judge)
+            judge = self._look_deep(quick, memory)
         self._look_at_other_refs(judge)
         self._look_at_logs(judge)
         return self.made
+
+    def _look_deep(self, quick: Quick, memory: Memory) -> Judge:
+        """The plan of a judge that knows all it needs: of the newest revisions, if nothing else is broken."""
+        logs = [self.made.names.logs.get(name, ()) for name in _REFS]
+        if not self._full:
+            heads = (self.made.names.value(name) or self._notes[name.rpartition("/")[2]] for name in _REFS)
+            lasts = (log[-1].new for log in logs if log)
+            try:
+                near = Nearby(self._shadow, logs, [oid for oid in (*heads, *lasts) if oid], memory)
+                self._plan(near)
+                return near
+            except TooOldError:
+                pass
+        deep = Deep(self._shadow, logs)
+        self._plan(deep)
+        return deep
 
     def _named(self) -> Iterator[str]:
         """Every id that the ladder will ask about, to be looked up at once."""
