@@ -15,7 +15,7 @@ from gitctx.recovery.names import Line
 from gitctx.recovery.shadow import Shadow
 from gitctx.repository.refs import NO_OBJECT
 
-_WINDOW = 512
+_WINDOW = 128
 
 
 class TooOldError(Exception):

@@ -122,13 +122,16 @@ class Planner:
             plan.best, plan.source = choice.newest, choice.newest_source
         plan.lost += [Missed(plan.branch, Revision(oid), None) for oid in replay.missing]
         _Report(plan, self._shadow, deep, replay, self._names.logs.get(plan.ref, ())).write(readable, choice.newest)
-        if replay.holes[choice.newest]:
-            self._make_canonical(plan)
+        holes = replay.holes[choice.newest]
+        if holes:
+            self._make_canonical(plan, holes)
             self._keep_without_stand_ins(plan)
 
-    def _make_canonical(self, plan: BranchPlan) -> None:
+    def _make_canonical(self, plan: BranchPlan, holes: Iterable[Hole]) -> None:
+        """Where something fell out of a folder, that folder may have to be laid out otherwise."""
         draft = Draft(self._shadow.repository)
-        root = layout.normalise(draft, plan.tree)
+        emptied = {hole.path.rstrip("/"): None for hole in holes if hole.instead is None and hole.path}
+        root = layout.apply(draft, plan.tree, emptied)
         if root != plan.tree:
             self._take(plan, draft, root)
 

@@ -311,3 +311,19 @@ def test_a_copy_of_a_store_without_its_working_folder_is_recovered_alike(ctx: Co
     shutil.copytree(ctx.store.path, copied, ignore=shutil.ignore_patterns("gitctx"))
     (copied / CONTEXT).write_bytes(b"")
     assert Recovery(copied, RELAXED).apply().scan.source == "reflog"
+
+
+def test_a_folder_that_shrinks_by_what_is_lost_is_laid_out_anew(ctx: Context) -> None:
+    with ctx.batch() as batch:
+        for number in range(256):
+            batch.put(f"wide/{number:04}", f"{number}")
+    ctx.put("wide/last", "the 257th")
+    path = next(
+        line for line in git(ctx.store.path, "ls-tree", "-r", "--name-only", "context").splitlines() if "last" in line
+    )
+    assert path != "wide/last"
+    loose(f"context:{path}", empty)(ctx.store.path)
+    ctx.recovery.apply()
+    assert len(content(reopened(ctx))) == 256
+    assert git(ctx.store.path, "ls-tree", "--name-only", "context:wide").splitlines()[0] == "0000"
+    assert reopened(ctx).verify(full=True).warnings == ()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitctx.context import Context
-from gitctx.recovery import Recovery
+from gitctx.recovery import Recovery, nearby
 from gitctx.store import Store
 from gitctx.store.verify import verify
 from gitctx.values import Missed, RecoveryScan
@@ -89,3 +89,18 @@ def assert_recorded(store: Path, id: str, revision: str | None) -> None:
 def test_the_corpus_is_as_large_as_promised() -> None:
     assert len(CASES) >= 40
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+OF_OBJECTS = [case for case in CASES if {"history", "object", "pack"} & case.codes and "stale_lock" not in case.codes]
+
+
+@pytest.mark.parametrize("case", OF_OBJECTS, ids=lambda case: case.name)
+def test_a_look_at_the_newest_revisions_alone_finds_the_same(
+    base: Base, copy: Copy, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where history is long, all but the newest revisions are left to git: the answer has to be the same."""
+    monkeypatch.setattr(nearby, "_WINDOW", 2)
+    store = copy()
+    case.damage(store)
+    assert_report(base, case, Recovery(store, RELAXED).scan())
+    assert_report(base, case, Recovery(store, RELAXED).scan(full=True))
