@@ -214,26 +214,23 @@ def _rebuild_index(folder: Path, shadow: Shadow, name: str, state: str, found: B
 
 def _salvage(folder: Path, shadow: Shadow, name: str, indexed: bool, found: Bodies) -> None:
     """Bring into the shadow what of a broken pack can still be read."""
-    pack, index = folder / f"{name}.pack", folder / f"{name}.idx"
-    rows = salvage.rows_of(index.read_bytes()) if indexed else None
-    siblings = tuple(
-        f"objects/pack/{each}"
-        for each in _listing(folder)
-        if each.startswith(f"{name}.") and not each.endswith(".pack")
-    )
+    data = (folder / f"{name}.pack").read_bytes()
+    index = (folder / f"{name}.idx").read_bytes() if indexed else b""
+    rows = salvage.rows_of(index)
+    sure = rows is not None and _sums_up(index)
     before = set(_listing(shadow.path / "objects" / "pack"))
-    count, lost = salvage.salvage(pack.read_bytes(), rows, shadow)
-    found.salvaged += sorted(
-        each.removesuffix(".idx")
-        for each in set(_listing(shadow.path / "objects" / "pack")) - before
-        if each.endswith(".idx")
-    )
+    count, lost = salvage.salvage(data, rows, shadow) if rows is not None else (0, set[str]())
+    if not sure:  # what a damaged index tells may be wrong
+        count += salvage.salvage(data, None, shadow)[0]
+        lost = set()
+    made = set(_listing(shadow.path / "objects" / "pack")) - before
+    found.salvaged += sorted(each.removesuffix(".idx") for each in made if each.endswith(".idx"))
     found.suspects |= lost
-    found.unknown = found.unknown or rows is None
-    what = f"{len(lost)} of its objects can't be read" if rows is not None else "nobody knows what else it held"
-    found.report(
-        "pack", f"objects/pack/{name}.pack", f"{name}.pack is damaged; {count} objects saved, {what}", also=siblings
-    )
+    found.unknown = found.unknown or not sure
+    what = f"{len(lost)} of its objects can't be read" if sure else "nobody knows what else it held"
+    siblings = [each for each in _listing(folder) if each.startswith(f"{name}.") and not each.endswith(".pack")]
+    text = f"{name}.pack is damaged; {count} objects saved, {what}"
+    found.report("pack", f"objects/pack/{name}.pack", text, also=tuple(f"objects/pack/{each}" for each in siblings))
 
 
 # -- what git derives -------------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ _LARGE = 0x80000000
 _GROUP_BYTES = 8 << 20
 _DEEPEST = 300
 _CHUNK = 4096
+_REMEMBERED = 256
+_LARGEST = 2 << 20
 
 
 class IndexRow(NamedTuple):
@@ -55,9 +57,9 @@ def rows_of(index: bytes) -> list[IndexRow] | None:
 
 def salvage(pack: bytes, rows: Sequence[IndexRow] | None, shadow: Shadow) -> tuple[int, set[str]]:
     """Put down in the shadow what of a pack can be read and isn't there yet: how many objects, and the ids of those
-    that can't be read. Without an index it is read from the beginning to the first fault.
+    that can't be read. Without an index it is read from the beginning; after a fault, the next object is looked for.
     """
-    reader = _Reader(pack, shadow)
+    reader = _Reader(pack, shadow, dict(rows or ()))
     group: list[Object] = []
     saved, weight = 0, 0
     lost: set[str] = set()
@@ -81,9 +83,11 @@ def salvage(pack: bytes, rows: Sequence[IndexRow] | None, shadow: Shadow) -> tup
 class _Reader:
     """A pack's bytes, read at offsets."""
 
-    def __init__(self, pack: bytes, shadow: Shadow) -> None:
+    def __init__(self, pack: bytes, shadow: Shadow, places: dict[str, int]) -> None:
         self._pack = pack
         self._shadow = shadow
+        self._places = places
+        self._recent: dict[int, Object] = {}
         self._end = 12
 
     def sequence(self) -> list[tuple[str, int]]:
@@ -91,32 +95,67 @@ class _Reader:
         found = []
         offset = 12
         while offset < len(self._pack) - 20:
-            if self.read(offset) is None:
-                break
+            item = self.read(offset)
+            if item is None:
+                offset = self._next_after(offset)
+                continue
+            self._places[item.oid] = offset
             found.append(("", offset))
             offset = self._end
         return found
 
+    def _next_after(self, offset: int) -> int:
+        """Where the next object that can be read begins after one that can't; the end of the pack, if none does."""
+        end = len(self._pack) - 20
+        for at in range(offset + 1, min(end, offset + _LARGEST)):
+            try:
+                _, _, start = self._header(at)
+                looks_packed = self._pack[start] & 15 == 8 and int.from_bytes(self._pack[start : start + 2]) % 31 == 0
+            except IndexError:
+                break
+            if looks_packed and self.read(at) is not None:
+                return at
+        return end
+
     def read(self, offset: int, depth: int = 0) -> Object | None:
         """The object that begins at an offset; None if it can't be read."""
+        known = self._recent.get(offset)
+        if known is not None and depth:
+            return known
         try:
-            return self._read(offset, depth)
+            item = self._read(offset, depth) if depth < _DEEPEST else None
         except (IndexError, KeyError, ValueError, zlib.error, ObjectMissing, RecursionError):
             return None
+        if item is not None:
+            if len(self._recent) >= _REMEMBERED:
+                self._recent.clear()
+            self._recent[offset] = item
+        return item
 
     def _read(self, offset: int, depth: int) -> Object | None:
-        kind, at = self._header(offset)
+        kind, size, at = self._header(offset)
         base: Object | None = None
         if kind == _OFFSET_DELTA:
             back, at = self._distance(at)
-            base = self.read(offset - back, depth + 1) if 0 < back <= offset and depth < _DEEPEST else None
+            base = self.read(offset - back, depth + 1) if 0 < back <= offset else None
         elif kind == _NAMED_DELTA:
-            oid, at = self._pack[at : at + 20].hex(), at + 20
-            base = Object(oid, *self._shadow.repository.read(oid)) if self._shadow.repository.has(oid) else None
+            base, at = self._named(self._pack[at : at + 20].hex(), depth), at + 20
         data = self._inflated(at)
+        if len(data) != size:
+            return None
         if kind in _KINDS:
             return make_object(_KINDS[kind], data)
         return make_object(base.kind, apply_delta(base.data, data)) if base is not None else None
+
+    def _named(self, oid: str, depth: int) -> Object | None:
+        """The base of that id: in this pack, or wherever the store has it."""
+        if oid in self._places:
+            item = self.read(self._places[oid], depth + 1)
+            if item is not None and item.oid == oid:
+                return item
+        if self._shadow.repository.has(oid):
+            return Object(oid, *self._shadow.repository.read(oid))
+        return None
 
     def _inflated(self, at: int) -> bytes:
         stream = zlib.decompressobj()
@@ -130,13 +169,16 @@ class _Reader:
         self._end = at - len(stream.unused_data)
         return b"".join(parts)
 
-    def _header(self, at: int) -> tuple[int, int]:
+    def _header(self, at: int) -> tuple[int, int, int]:
+        """Kind and size of the object at an offset, and where its bytes begin."""
         byte = self._pack[at]
-        kind = (byte >> 4) & 7
+        kind, size, shift = (byte >> 4) & 7, byte & 15, 4
         while byte & 0x80:
             at += 1
             byte = self._pack[at]
-        return kind, at + 1
+            size |= (byte & 0x7F) << shift
+            shift += 7
+        return kind, size, at + 1
 
     def _distance(self, at: int) -> tuple[int, int]:
         byte = self._pack[at]

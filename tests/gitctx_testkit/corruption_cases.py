@@ -25,6 +25,7 @@ from gitctx_testkit.damage import (
     overwrite,
     pack,
     pack_of,
+    packed,
     remove_pack,
     stale_lock,
     unlink,
@@ -141,6 +142,11 @@ def _half_pack_without_index(store: Path) -> None:
     (source,) = list((store / "objects" / "pack").glob("*.pack"))[:1]
     target.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
     old(target)
+
+
+def _half_indexes(store: Path) -> None:
+    for index in (store / "objects" / "pack").glob("*.idx"):
+        cut(index)
 
 
 def _index_of_another(path: Path) -> None:
@@ -329,6 +335,14 @@ CASES: list[Case] = [
     ),
     Case("git gc --prune=now ate the head", _gc_ate_the_head, _codes("ref", "reflog"), **HEAD_LOST),  # type: ignore[arg-type]
     # -- packs and what is derived
+    Case("a bit of a value in the pack", packed("context:plan/d.md"), _codes("pack", "history", "reflog"), **D_LOST),  # type: ignore[arg-type]
+    Case("a bit of the head's commit in the pack", packed("context"), _codes("pack", "ref", "reflog"), **HEAD_LOST),  # type: ignore[arg-type]
+    Case(
+        "a bit of a value in the pack, and half of its index",
+        both(packed("context:plan/d.md"), _half_indexes),
+        _codes("pack", "history", "reflog"),
+        **D_LOST,  # type: ignore[arg-type]
+    ),
     Case("the header of the pack", pack(lambda path: flip(path, 5)), _codes("pack")),
     Case("the checksum of the pack", pack(lambda path: flip(path, -7)), _codes("pack")),
     Case("the pack's index is empty", pack(empty, ".idx"), _codes("index")),

@@ -82,6 +82,20 @@ def pack(how: Callable[[Path], object], end: str = ".pack") -> Damage:
     return act
 
 
+def packed(expression: str) -> Damage:
+    """Turn a bit of one object in the only pack of a store, which holds no deltas."""
+
+    def act(store: Path) -> None:
+        oid = git(store, "rev-parse", expression)
+        git(store, "repack", "-adqF", "--window=0")
+        (found,) = (store / "objects" / "pack").glob("*.pack")
+        lines = git(store, "verify-pack", "-v", str(found)).splitlines()
+        offset = next(int(line.split()[4]) for line in lines if line.startswith(oid))
+        flip(found, offset + 5)
+
+    return act
+
+
 def pack_of(expression: str, how: Callable[[Path], object]) -> Damage:
     """Damage the pack of the publication that wrote an object."""
 
