@@ -31,6 +31,9 @@ from typing import Any, ClassVar, Literal
 
 Changed = Literal["no", "yes", "unknown"]
 
+WAY_OUT = "`gitctx recovery scan` tells what is damaged, `gitctx recovery apply` restores what can be restored"
+"""What to do about a damaged store."""
+
 
 class GitctxError(Exception):
     """Root of all gitctx errors.

@@ -18,6 +18,7 @@ NAMES = (
     "wide-folder",
     "cost-curve",
     "history",
+    "recovery",
     "memory",
     "sessions",
     "start-up",

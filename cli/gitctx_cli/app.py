@@ -47,9 +47,19 @@ def run(arguments: Sequence[str], env: Env) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback reaches a user
-        from gitctx_cli.failures import report
+        return _after(error, arguments, env)
 
-        return report(error, env, arguments)
+
+def _after(error: Exception, arguments: Sequence[str], env: Env) -> int:
+    """What is done about an error: a damaged store is recovered once, and the command run again."""
+    from gitctx_cli.failures import report
+
+    try:
+        if env.recover(error):
+            return run(arguments, env)
+    except Exception as failed:  # noqa: BLE001 - as above
+        error = failed
+    return report(error, env, arguments)
 
 
 def _run(arguments: Sequence[str], env: Env) -> int:

@@ -19,8 +19,11 @@ if TYPE_CHECKING:
         Evidence,
         Finding,
         Handover,
+        Missed,
         Recovered,
+        RecoveredSession,
         Recovery,
+        RecoveryScan,
         SessionStatus,
         Verification,
         Write,
@@ -155,7 +158,7 @@ def of_recovery(recovery: Recovery) -> Document:
     }
 
 
-def _of_recovered(recovered: Recovered) -> Document:
+def _of_recovered(recovered: RecoveredSession) -> Document:
     record = recovered.record
     return {
         "id": record.id,
@@ -206,6 +209,39 @@ def of_verification(verification: Verification) -> Document:
         "problems": _of_findings(verification.problems),
         "warnings": _of_findings(verification.warnings),
     }
+
+
+def of_scan(scan: RecoveryScan) -> Document:
+    """What a look for damage found."""
+    return {
+        "healthy": scan.healthy,
+        "damage": _of_findings(scan.damage),
+        "best": scan.best,
+        "source": scan.source,
+        "lost": _of_missed(scan.lost),
+        "stale": _of_missed(scan.stale),
+        "resurrected": _of_missed(scan.resurrected),
+        "tried": [
+            {"branch": each.branch, "source": each.source, "revision": each.revision, "verdict": each.verdict}
+            for each in scan.tried
+        ],
+    }
+
+
+def of_recovered(recovered: Recovered) -> Document:
+    """What a recovery did, with what it found."""
+    return {
+        "id": recovered.id or None,
+        "changed": recovered.changed,
+        "revision": recovered.revision,
+        "rescue": list(recovered.rescue),
+        "quarantine": recovered.quarantine,
+        **of_scan(recovered.scan),
+    }
+
+
+def _of_missed(missed: Sequence[Missed]) -> list[Document]:
+    return [{"branch": each.branch, "revision": each.revision, "key": each.key} for each in missed]
 
 
 def _of_findings(findings: Sequence[Finding]) -> list[Document]:

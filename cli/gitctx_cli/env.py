@@ -43,6 +43,8 @@ class Env:
         self._folder = folder
         self._login = login
         self._given: dict[str, str] = {}
+        self._stdin_bytes: bytes | None = None
+        self.may_recover = environ.get("GITCTX_AUTO_RECOVER", "1") not in ("0", "false", "no", "off")
 
     @classmethod
     def of_process(cls) -> Env:
@@ -71,6 +73,12 @@ class Env:
         self._given.update({name: value for name, value in given.items() if value is not None})
         self.json = self.json or json
         self.output.quiet = self.output.quiet or quiet
+
+    def read_stdin(self) -> bytes:
+        """All of standard input; once more the same, if it is asked again."""
+        if self._stdin_bytes is None:
+            self._stdin_bytes = self.stdin.read() if self.stdin is not None else b""
+        return self._stdin_bytes
 
     # -- where --------------------------------------------------------------------------------------------------------
 
@@ -117,6 +125,32 @@ class Env:
 
         return Store.open(self.store_path())
 
+    def recover(self, error: BaseException) -> bool:
+        """Recover the store once if an error comes from damage to it, and say so; whether the command may be run again.
+
+        Not after something was printed.
+        """
+        if not self.may_recover or self.output.wrote:
+            return False
+        from gitctx.context.opening import recover_from
+        from gitctx.errors import GitctxError
+
+        self.may_recover = False
+        if not isinstance(error, GitctxError):
+            return False
+        try:
+            recovered = recover_from(error, self.store_path())
+        except GitctxError as failed:
+            if failed.code != "recovery_impossible":
+                return False
+            raise
+        if recovered is None:
+            return False
+        from gitctx_cli.recovery import summary
+
+        self.output.say(f"the store was damaged and has been recovered: {summary(recovered)}")
+        return True
+
     # -- who ----------------------------------------------------------------------------------------------------------
 
     def session_of(self, store: Store) -> str | None:
@@ -132,12 +166,12 @@ class Env:
 
         return Sessions(store, Machine()).anchored()
 
-    def actor_of(self, store: Store, session: str | None) -> str:
+    def actor_of(self, store: Store | None, session: str | None) -> str:
         """Who writes: as it was said, else the session's actor, git's `user.name`, the login name."""
         asked = self._asked("actor", "GITCTX_ACTOR", self.configuration.get("gitctx.actor", ""))
         if asked:
             return asked
-        if session is not None:
+        if store is not None and session is not None:
             from gitctx.sessions import Machine, Sessions
 
             return Sessions(store, Machine()).record(session).actor

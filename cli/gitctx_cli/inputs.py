@@ -29,7 +29,7 @@ def read_value(env: Env, text: str | None, file: str | None, *, what: str = "VAL
         raise UsageError(
             f"there is no {what}", hint=f"write it after the key, or pipe it in; `-` for {what} reads standard input"
         )
-    return env.stdin.read()
+    return env.read_stdin()
 
 
 def read_file(env: Env, file: str) -> bytes:
@@ -37,7 +37,7 @@ def read_file(env: Env, file: str) -> bytes:
     if file == STDIN:
         if env.stdin is None:
             raise UsageError("standard input is closed", hint="name a file")
-        return env.stdin.read()
+        return env.read_stdin()
     try:
         return env.path(file).read_bytes()
     except (OSError, ValueError) as error:

@@ -24,6 +24,8 @@ class Output:
         self._err_terminal = err.isatty()
         self._err_ascii = self._err_terminal and not _is_utf8(err_encoding)
         self.quiet = False
+        self.wrote = False
+        """Whether anything was written to standard output."""
 
     @property
     def terminal(self) -> bool:
@@ -78,6 +80,7 @@ class Output:
         os.close(nowhere)
 
     def _write(self, data: bytes) -> None:
+        self.wrote = True
         try:
             self._out.write(data)
         except (OSError, ValueError) as error:

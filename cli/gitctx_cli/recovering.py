@@ -15,7 +15,7 @@ from gitctx_cli.history import line_of
 from gitctx_cli.parameters import Message
 
 if TYPE_CHECKING:
-    from gitctx.values import Handover, Recovered, Recovery
+    from gitctx.values import Handover, RecoveredSession, Recovery
 
 _NAMED = 10
 _ENTRIES = 20
@@ -76,7 +76,7 @@ def tell_recovery(env: Env, recovery: Recovery, *, always: bool = False) -> None
         env.output.say("nothing to recover")
 
 
-def _told(recovered: Recovered) -> str:
+def _told(recovered: RecoveredSession) -> str:
     record = recovered.record
     who = f"{record.actor} ({record.agent})" if record.agent else record.actor
     parts = [f"recovered {record.id} of {who}, {recovered.state}: {recovered.why}"]

@@ -110,6 +110,7 @@ def verify(
       gitctx verify
       gitctx verify --full --json
     """
+    env.may_recover = False
     result = env.reading(session=False).verify(full=full)
     if env.json:
         env.output.document(of_verification(result))

@@ -49,12 +49,18 @@ SESSION = {
     "end": Entry("sessions:end", "end a session and give up its claims"),
     "recover": Entry("recovering:recover", "close dead sessions and hand over what they leave"),
 }
+RECOVERY = {
+    "scan": Entry("recovery:scan", "tell what is damaged and what can be restored; change nothing"),
+    "apply": Entry("recovery:apply", "restore what can be restored"),
+    "undo": Entry("recovery:undo", "take back what a recovery made of the entries"),
+}
 
 COMMANDS: Mapping[str, Entry] = {
     "init": Entry("stores:init", "make the store of this project", STORE),
     "demo": Entry("demo.command:demo", "watch four agents survey this project together", STORE),
     "status": Entry("stores:status", "show the store, its head, sessions and claims", STORE),
     "verify": Entry("stores:verify", "check that the store is sound", STORE),
+    "recovery": Entry("", "find damage in the store and mend it", STORE, RECOVERY),
     "config": Entry("", "show and change the store's settings", STORE, CONFIG),
     "put": Entry("writing:put", "put a value at a key", ENTRIES),
     "get": Entry("reading:get", "print the value at a key", ENTRIES),

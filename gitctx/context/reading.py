@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from gitctx.checkpoints import Checkpoints
     from gitctx.format.settings import Settings
+    from gitctx.recovery import Recovery
     from gitctx.sessions import Claims, Machine, Sessions
-    from gitctx.values import Change, Entry, EntryInfo, Revision, Verification, Write
+    from gitctx.values import Change, Entry, EntryInfo, Recovered, Revision, Verification, Write
 
 
 class Reading:
@@ -45,6 +46,8 @@ class Reading:
         self.actor = check_actor(actor)
         self.session = SessionId(session) if session is not None else None
         self._machine = machine
+        self.recovered: Recovered | None = None
+        """What was recovered when the store was opened (see `Config.auto_recover`)."""
         folder = seen_folder(store.path, session) if session is not None and share_bases else None
         self._bases = Bases(folder, learn=not dry_run)
         if self.session is not None:
@@ -70,6 +73,13 @@ class Reading:
         from gitctx.checkpoints import Checkpoints
 
         return Checkpoints(self.store, actor=self.actor, session=self.session)
+
+    @cached_property
+    def recovery(self) -> Recovery:
+        """Looking for damage in the store, and mending it."""
+        from gitctx.recovery import Recovery
+
+        return Recovery(self.store.path, self.store.config, actor=self.actor, session=self.session)
 
     @property
     def head(self) -> Revision:

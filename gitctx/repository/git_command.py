@@ -48,6 +48,7 @@ _PREFIX = [
     "GIT_TERMINAL_PROMPT=0",
     "GIT_OPTIONAL_LOCKS=0",
     "GIT_NO_LAZY_FETCH=1",
+    "GIT_FLUSH=0",  # or rev-list writes each line on its own
     "LC_ALL=C",
     "git",
 ]

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitctx import failpoints
-from gitctx.errors import BrokenHistory, InvalidName
+from gitctx.errors import WAY_OUT, BrokenHistory, InvalidName
 from gitctx.repository import descriptors
 from gitctx.repository.disk import NEW, NO_LINKS, make_folders, sync_folder, unlink_quietly, write_all
 from gitctx.repository.reflog import NO_OBJECT, LogLine, Reflogs
@@ -115,8 +115,7 @@ class Refs:
             if not _OID.fullmatch(value):
                 raise BrokenHistory(
                     f"{name} holds no commit id but {data[:60]!r}",
-                    hint=f"its last values are in {self.path / 'logs' / name}; put one back with "
-                    f"`git --git-dir={self.path} update-ref` after moving the damaged file away",
+                    hint=f"{WAY_OUT} (its last values are in {self.path / 'logs' / name})",
                     details={"ref": name},
                 )
             oid = value.decode("ascii")

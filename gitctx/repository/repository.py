@@ -19,6 +19,7 @@ from pygit2.enums import SortMode
 
 from gitctx import failpoints
 from gitctx.errors import (
+    WAY_OUT,
     AlreadyExists,
     BrokenHistory,
     FormatUnsupported,
@@ -230,7 +231,7 @@ class Repository:
             return {"commit": 1, "tree": 2, "blob": 3, "tag": 4}[words[1].decode()], rest[: int(words[2])]
         raise ObjectMissing(
             f"the object {oid} can't be read: {first}",
-            hint="`gitctx verify --full` tells what else is damaged",
+            hint=WAY_OUT,
             details={"oid": oid},
         ) from first
 
@@ -277,11 +278,11 @@ class Repository:
                 return tree
         kind, data = self.read(oid)
         if kind != "tree":
-            raise BrokenHistory(f"{oid} should be a tree and is a {kind}", hint="see `gitctx verify --full`")
+            raise BrokenHistory(f"{oid} should be a tree and is a {kind}", hint=WAY_OUT)
         try:
             tree = layout.parse(data)
         except ValueError as error:
-            raise BrokenHistory(f"the tree {oid} can't be read: {error}", hint="see `gitctx verify --full`") from error
+            raise BrokenHistory(f"the tree {oid} can't be read: {error}", hint=WAY_OUT) from error
         self.remember_tree(oid, tree)
         return tree
 
@@ -300,13 +301,11 @@ class Repository:
         """A decoded commit. Raises BrokenHistory if that object isn't one."""
         kind, data = self.read(oid)
         if kind != "commit":
-            raise BrokenHistory(f"{oid} should be a commit and is a {kind}", hint="see `gitctx verify --full`")
+            raise BrokenHistory(f"{oid} should be a commit and is a {kind}", hint=WAY_OUT)
         try:
             return decode_commit(data)
         except ValueError as error:
-            raise BrokenHistory(
-                f"the commit {oid} can't be read: {error}", hint="see `gitctx verify --full`"
-            ) from error
+            raise BrokenHistory(f"the commit {oid} can't be read: {error}", hint=WAY_OUT) from error
 
     def read_tag(self, oid: str) -> Tag | None:
         """A decoded annotated tag on a commit; None for a lightweight tag or one on something else."""
@@ -487,7 +486,7 @@ class Repository:
                 for commit in walker:
                     yield str(commit.id)
             except (KeyError, ValueError) as error:
-                raise ObjectMissing(f"history is broken: {error}", hint="see `gitctx verify --full`") from error
+                raise ObjectMissing(f"history is broken: {error}", hint=WAY_OUT) from error
 
     def touching(
         self, start: str, hide: Sequence[str], paths: Sequence[str], *, all_sides: bool

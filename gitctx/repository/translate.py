@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pygit2
 
-from gitctx.errors import DiskFull, GitctxError, StorageError, StoreNotOwned, StoreReadOnly
+from gitctx.errors import WAY_OUT, DiskFull, GitctxError, StorageError, StoreNotOwned, StoreReadOnly
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -53,9 +53,7 @@ def from_git(error: Exception, path: Path) -> GitctxError:
     full = next((number for number in _FULL if os.strerror(number) in str(error)), None)
     if full is not None:
         return from_os(OSError(full, os.strerror(full)), path)
-    return StorageError(
-        f"the store {path} can't be used: {error}", hint="`gitctx verify --full` tells what is wrong with it"
-    )
+    return StorageError(f"the store {path} can't be used: {error}", hint=f"if it is damaged, {WAY_OUT}")
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from gitctx.sessions.ground import Ground
 from gitctx.sessions.liveness import judge, state_of
 from gitctx.sessions.roster import BY_ACTOR
 from gitctx.store.request import Planned, Request
-from gitctx.values import Recovered, Recovery, SessionId, SessionStatus
+from gitctx.values import RecoveredSession, Recovery, SessionId, SessionStatus
 
 if TYPE_CHECKING:
     from gitctx.sessions.issuing import Issuer
@@ -164,7 +164,7 @@ class Recoveries:
                 break  # what keeps one from being written (no room, a held lock) may cost each of thousands its time
         error = next((each for each in outcomes if isinstance(each, GitctxError)), None)
         recovered = [
-            Recovered(
+            RecoveredSession(
                 left.get(each.record.id) or self._roster.record(each.record.id),
                 each.state,
                 each.evidence,

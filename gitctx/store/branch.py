@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gitctx.errors import BrokenHistory
+from gitctx.errors import WAY_OUT, BrokenHistory
 from gitctx.repository import Repository
 from gitctx.store.view import View
 from gitctx.values import Revision
@@ -45,7 +45,7 @@ class Branch:
         if value is None:
             raise BrokenHistory(
                 f"the branch {self.name} is gone from {self._repository.path}",
-                hint=f"its last values are in {self._repository.path}/logs/{self.ref}",
+                hint=f"{WAY_OUT} (its last values are in {self._repository.path}/logs/{self.ref})",
             )
         return Revision(value)
 

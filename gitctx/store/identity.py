@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitctx.config import Config
-from gitctx.errors import AlreadyExists, BrokenHistory, FormatUnsupported, GitctxError, NotAStore
+from gitctx.errors import WAY_OUT, AlreadyExists, BrokenHistory, FormatUnsupported, GitctxError, NotAStore
 from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.objects import make_object
@@ -111,7 +111,7 @@ def identify(repository: Repository) -> Identity:
         if _STORE in config:
             raise BrokenHistory(
                 f"the branch {CONTEXT} is gone from the store {repository.path}",
-                hint=f"its last values are in {repository.path}/logs/refs/heads/{CONTEXT}",
+                hint=f"{WAY_OUT} (its last values are in {repository.path}/logs/refs/heads/{CONTEXT})",
             )
         raise NotAStore(
             f"{repository.path} is a git repository but no gitctx store (it has no branch {CONTEXT})",

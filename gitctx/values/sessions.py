@@ -65,7 +65,7 @@ class SessionStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Recovered:
+class RecoveredSession:
     """A session that was closed because it was found dead, or taken over while it was silent (`state`).
 
     `record` is as it was left, `evidence` why, `claims` are the names of those that became free by it.
@@ -89,7 +89,7 @@ class Recovery:
     `unreadable` are sessions whose records can't be read; `problem` says why something wasn't done, "" if all was.
     """
 
-    recovered: tuple[Recovered, ...] = ()
+    recovered: tuple[RecoveredSession, ...] = ()
     unreadable: tuple[str, ...] = ()
     problem: str = ""
 

@@ -22,7 +22,7 @@ from gitctx_testkit.processes import ChildDied, Talk, children, die
 AT_ONCE_S = 2.0
 """Less than the queue's patience (2.5 s), and far less than the age at which a foreign lock may be cleared (10 s)."""
 RELAXED = Config(durability="relaxed")
-ALONE = [name for name in failpoints.NAMES if not name.startswith(("mail.", "serve.", "compact."))]
+ALONE = [name for name in failpoints.NAMES if not name.startswith(("mail.", "serve.", "compact.", "recover."))]
 """The points that a writer passes when nobody else is there."""
 
 

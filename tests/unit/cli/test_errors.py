@@ -197,6 +197,7 @@ def test_a_newer_format_says_to_upgrade(cli: Any, tmp_path: Path) -> None:
 def test_a_store_without_its_branch_is_broken_not_missing(cli: Any, tmp_path: Path) -> None:
     cli("--store", tmp_path / "hurt.git", "init")
     (tmp_path / "hurt.git" / "refs" / "heads" / "context").unlink()
+    cli.environ["GITCTX_AUTO_RECOVER"] = "0"
     assert _refused(cli, tmp_path / "hurt.git", 7)["code"] == "broken_history"
 
 
