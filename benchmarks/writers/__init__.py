@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from benchmarks.workload import Update
 
@@ -23,6 +23,14 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Let go of files and settings."""
+
+
+@runtime_checkable
+class TidiesBeside(Protocol):
+    """A writer that leaves some of its work to a thread: that belongs to what its writes cost."""
+
+    def finish(self) -> None:
+        """Wait until nothing goes on any more."""
 
 
 class Workplace(Writer, Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import gitctx
@@ -21,6 +22,7 @@ class ContextWriter:
             gitctx.create(path)
         self.store = Store.open(path, Config(durability=durability))
         self._contexts: dict[str, Context] = {}
+        self._held = ExitStack()
         self._filled = 0
 
     @classmethod
@@ -32,6 +34,16 @@ class ContextWriter:
     def relaxed(cls, folder: Path) -> ContextWriter:
         """Survives the death of the process, not of the machine."""
         return cls(folder, "relaxed")
+
+    @classmethod
+    def unmerged(cls, folder: Path) -> ContextWriter:
+        """Durable, with the merging of small packs put off: what that costs is the difference."""
+        writer = cls(folder, "durable")
+        writer._held.enter_context(writer.store.repository.without_compaction())
+        return writer
+
+    def finish(self) -> None:
+        self.store.repository.finish_compaction()
 
     def context(self, actor: str = "planner") -> Context:
         """The context of one actor; they share the open store."""
@@ -62,7 +74,7 @@ class ContextWriter:
         return self._commits() - 1 - self._filled
 
     def close(self) -> None:
-        return
+        self._held.close()
 
     def _commits(self) -> int:
         _, count, _ = self.store.repository.git("rev-list", "--count", "context")
