@@ -161,6 +161,29 @@ def test_a_stray_file_in_the_place_of_the_working_folder_makes_way(copy: Copy) -
     assert_sound(store)
 
 
+def test_a_file_that_somebody_wrote_anew_meanwhile_is_not_moved_aside(base: Base, copy: Copy) -> None:
+    """Between the look and the moving aside a push may bring the object that was broken."""
+    store = copy()
+    loose("context:plan/b.md", lambda path: None)(store)
+    oid = git(store, "rev-parse", "context:plan/b.md")
+    path = store / "objects" / oid[:2] / oid[2:]
+    whole = path.read_bytes()
+    empty(path)
+
+    def heal() -> None:
+        failpoints.deactivate()
+        path.unlink()
+        path.write_bytes(whole)
+
+    failpoints.activate("recover.after_journal", heal)
+    try:
+        assert Recovery(store, RELAXED).apply().changed
+    finally:
+        failpoints.deactivate()
+    assert path.read_bytes() == whole
+    assert_sound(store)
+
+
 def test_what_was_broken_is_kept_aside(base: Base, copy: Copy) -> None:
     store = copy()
     loose("context", flip)(store)
