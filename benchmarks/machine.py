@@ -61,10 +61,19 @@ def _cpu() -> str:
 
 
 def _file_system(folder: Path) -> str:
-    """The type of the file system that holds a folder: the mount point with the longest matching path."""
+    """The type of the file system that holds a folder (the mount point with the longest matching path), and what about
+    it makes a sync or a deletion cost more or less.
+    """
     place = folder.resolve()
     mounts = [part for part in psutil.disk_partitions(all=True) if place.is_relative_to(part.mountpoint)]
-    return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else "unknown"
+    if not mounts:
+        return "unknown"
+    mount = max(mounts, key=lambda part: len(part.mountpoint))
+    traits = ["discard"] if "discard" in mount.opts.split(",") else []
+    options = Path("/proc/fs/ext4", Path(mount.device).name, "options")
+    if mount.fstype == "ext4" and options.exists() and "data=" not in options.read_text("utf-8"):
+        traits.insert(0, "no journal")
+    return " ".join([mount.fstype, *(f"({trait})" for trait in traits)])
 
 
 def _sync_cost_ms(folder: Path, *, fresh: bool, count: int = 60) -> float:

@@ -13,7 +13,7 @@ The class alone answers three questions: did anything change, may the call be re
         RetriesExhausted (RuntimeError)  LockTimeout (TimeoutError)
       OutcomeUnknown                 the write may or may not have happened; repeat it with the same id
       SessionError
-        SessionEnded  LeaseLost  SessionTaken  ClaimLost
+        SessionEnded  LeaseLost  SessionTaken  SessionNotDead  ClaimLost
       RemoteError                    RemoteUnreachable  RemoteRejected  RemoteAuthFailed
       StorageError (OSError)         the machine failed: disk, permissions, git
         ObjectMissing  DiskFull  GitFailed  StoreNotOwned  StoreReadOnly
@@ -297,6 +297,12 @@ class SessionTaken(SessionError):
     """Another session has recovered this one."""
 
     code = "session_taken"
+
+
+class SessionNotDead(SessionError):
+    """The session lives, or nothing proves that it doesn't: it isn't recovered. `details` hold the evidence."""
+
+    code = "session_not_dead"
 
 
 class ClaimLost(SessionError):

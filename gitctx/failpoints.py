@@ -45,6 +45,16 @@ NAMES = (
     "serve.before_answer",
     "serve.after_answer",
 )
+"""The points of a write, and of what goes on beside it."""
+
+SESSION_NAMES = (
+    "session.after_lease",
+    "session.after_register",
+    "session.after_judge",
+    "session.after_closing",
+    "session.between_forgets",
+)
+"""The points of a session's start and of the recovery that goes with it, beside those of its writes."""
 
 
 def hit(name: str) -> None:
@@ -58,8 +68,8 @@ def hit(name: str) -> None:
 def activate(name: str, action: Callable[[], None]) -> None:
     """Put an action at a named point. Raises KeyError for a name that no code path has."""
     global _actions
-    if name not in NAMES:
-        raise KeyError(f"no failpoint {name!r}; there are {', '.join(NAMES)}")
+    if name not in NAMES and name not in SESSION_NAMES:
+        raise KeyError(f"no failpoint {name!r}; there are {', '.join((*NAMES, *SESSION_NAMES))}")
     if _actions is None:
         _actions = {}
     _actions[name] = action

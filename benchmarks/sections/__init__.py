@@ -20,6 +20,7 @@ NAMES = (
     "history",
     "recovery",
     "memory",
+    "sessions",
     "start-up",
 )
 

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
         Claim,
         Entry,
         EntryInfo,
+        Evidence,
         Finding,
+        Handover,
         Missed,
         Recovered,
+        RecoveredSession,
+        Recovery,
         RecoveryScan,
         SessionStatus,
         Verification,
@@ -135,15 +139,65 @@ def of_session(status: SessionStatus) -> Document:
         "started_at": format_time(record.started_at),
         "last_beat_at": _time(status.last_beat_at),
         "graceful_shutdown": record.graceful_shutdown,
-        "evidence": [
-            {"layer": each.layer, "finding": each.finding, "text": each.text, "at": format_time(each.at)}
-            for each in status.evidence
-        ],
+        "evidence": _of_evidence(status.evidence),
         "ended_at": _time(record.ended_at),
         "end_reason": record.end_reason,
         "start_revision": record.start_revision,
-        "last_checkpoint": record.last_checkpoint,
+        "last_checkpoint": status.last_checkpoint or record.last_checkpoint,
+        "recovered_by": record.recovered_by,
+        "recovered": [{"id": id} for id in record.recovered],
     }
+
+
+def of_recovery(recovery: Recovery) -> Document:
+    """What one look for dead sessions came to."""
+    return {
+        "recovered": [_of_recovered(each) for each in recovery.recovered],
+        "unreadable": list(recovery.unreadable),
+        "problem": recovery.problem or None,
+    }
+
+
+def _of_recovered(recovered: RecoveredSession) -> Document:
+    record = recovered.record
+    return {
+        "id": record.id,
+        "actor": record.actor,
+        "agent": record.agent,
+        "state": recovered.state,
+        "started_at": format_time(record.started_at),
+        "ended_at": _time(record.ended_at),
+        "end_reason": record.end_reason,
+        "recovered_by": record.recovered_by,
+        "last_checkpoint": record.last_checkpoint,
+        "claims": list(recovered.claims),
+        "evidence": _of_evidence(recovered.evidence),
+    }
+
+
+def of_handover(handover: Handover) -> Document:
+    """What a session leaves to whoever continues its work."""
+    return {
+        **of_session(handover.status),
+        "resume": {
+            "evidence": _of_evidence(handover.evidence),
+            "since": handover.since,
+            "writes": [of_write(each) for each in handover.writes],
+            "writes_total": handover.writes_total,
+            "entries": [
+                {"key": each.key, "etag": each.etag, "changed_since": each.changed_since} for each in handover.entries
+            ],
+            "claims": list(handover.claims),
+            "claims_freed": list(handover.claims_freed),
+        },
+    }
+
+
+def _of_evidence(evidence: Sequence[Evidence]) -> list[Document]:
+    return [
+        {"layer": each.layer, "finding": each.finding, "text": each.text, "at": format_time(each.at)}
+        for each in evidence
+    ]
 
 
 def of_verification(verification: Verification) -> Document:

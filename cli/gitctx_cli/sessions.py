@@ -10,17 +10,20 @@ import typer
 from gitctx.errors import SessionNotFound
 from gitctx.format.documents import format_time
 from gitctx_cli import completion
-from gitctx_cli.documents import of_session
+from gitctx_cli.documents import of_recovery, of_session
 from gitctx_cli.env import Env
 from gitctx_cli.inputs import limit
 from gitctx_cli.parameters import Id, Limit, Message
+from gitctx_cli.recovering import show_handover, tell_recovery
 
 if TYPE_CHECKING:
     from gitctx.sessions import Session, Sessions
+    from gitctx.values import SessionStatus
 
 Agent = Annotated[
     str, typer.Option("--agent", metavar="NAME", help="the product that runs, like claude or codex", show_default=False)
 ]
+_MOST_WRITES = 20
 OneOrOwn = Annotated[str | None, typer.Argument(metavar="[ID]", autocompletion=completion.sessions)]
 
 
@@ -36,7 +39,7 @@ def start(
 ) -> None:
     """Start a session for a process that runs already, and print its id. When that process is gone, it is dead.
 
-    Commands below that process belong to the session from then on.
+    Commands below that process belong to the session from then on. Sessions that are found dead are recovered by it.
 
     Examples:
       export GITCTX_SESSION=$(gitctx session start --agent claude --actor coder-1)
@@ -45,10 +48,11 @@ def start(
     sessions, actor = _new(env)
     made = sessions.start(actor=actor, agent=agent, pid=pid, hold=False, message=message, id=id)
     if env.json:
-        env.output.document(of_session(sessions.get(made.record.id)))
+        env.output.document({**of_session(sessions.get(made.record.id)), **of_recovery(made.recovery)})
     else:
         env.output.line(made.record.id)
     env.output.say(f"session {made.record.id} of {actor}, tied to process {made.record.pid}")
+    tell_recovery(env, made.recovery)
 
 
 def run(
@@ -72,6 +76,7 @@ def run(
 
     def tell(session: Session) -> None:
         env.output.say(f"session {session.record.id} of {actor}")
+        tell_recovery(env, session.recovery)
 
     code = run_command(
         sessions, command, actor=actor, environment=dict(env.environ), agent=agent, message=message, on_start=tell
@@ -94,28 +99,51 @@ def list_all(
       gitctx session list --active --json
     """
     found = env.reading(session=False).sessions.list(include_ended=not active)
+    dead = sum(each.state == "dead" for each in found)
     for each in islice(found, limit(limited)):
         if env.json:
             env.output.document(of_session(each))
             continue
         record = each.record
         at = record.started_at.strftime("%Y-%m-%d %H:%M:%SZ")
-        parts = (record.id, each.state, record.actor, record.agent, f"{record.hostname}:{record.pid}", f"since {at}")
+        process = f"{record.hostname}:{record.pid}"
+        why = next((found.text for found in each.evidence if found.layer == "process"), "")
+        why = why if each.state in ("dead", "silent") else record.end_reason or ""
+        parts = (record.id, each.state, record.actor, record.agent, process, f"since {at}", why.partition("\n")[0])
         env.output.line("  ".join(part for part in parts if part))
+    if dead and not env.json:
+        what = "is 1 dead session" if dead == 1 else f"are {dead} dead sessions"
+        env.output.say(f"there {what}: the next start, or `gitctx session recover`, recovers what is dead")
 
 
-def show(env: Env, id: OneOrOwn = None) -> None:
+def show(
+    env: Env,
+    id: OneOrOwn = None,
+    *,
+    resume: Annotated[bool, typer.Option("--resume", help="what it leaves to whoever continues its work")] = False,
+    limited: Limit = None,
+) -> None:
     """Show one session (by default the one you are in) with the evidence on whether it lives.
+
+    With --resume: its last checkpoint, what it wrote since (-n: at most so many; 20), the entries it left, its claims.
 
     Examples:
       gitctx session show
-      gitctx session show 01KAX2V8M0QJ5W6Z3T4R9Y7B1C
+      gitctx session show 01KAX2V8M0QJ5W6Z3T4R9Y7B1C --resume
     """
     sessions = _known(env)
-    status = sessions.get(id or _own(env, sessions))
+    id = id or _own(env, sessions)
+    if resume:
+        show_handover(env, sessions.handover(id, most_writes=_MOST_WRITES if limited is None else limit(limited) or 0))
+        return
+    status = sessions.get(id)
     if env.json:
         env.output.document(of_session(status))
         return
+    _print(env, status)
+
+
+def _print(env: Env, status: SessionStatus) -> None:
     record = status.record
     for title, value in (
         ("id", record.id),
@@ -127,6 +155,9 @@ def show(env: Env, id: OneOrOwn = None) -> None:
         ("last beat", format_time(status.last_beat_at) if status.last_beat_at else ""),
         ("ended", format_time(record.ended_at) if record.ended_at else ""),
         ("reason", record.end_reason),
+        ("checkpoint", status.last_checkpoint or record.last_checkpoint),
+        ("taken by", record.recovered_by),
+        ("recovered", ", ".join(record.recovered)),
     ):
         if value:
             env.output.line(f"{title:<10} {value}")

@@ -47,6 +47,7 @@ SESSION = {
     "show": Entry("sessions:show", "show one session with the evidence on it"),
     "beat": Entry("sessions:beat", "say that a session is still at work"),
     "end": Entry("sessions:end", "end a session and give up its claims"),
+    "recover": Entry("recovering:recover", "close dead sessions and hand over what they leave"),
 }
 RECOVERY = {
     "scan": Entry("recovery:scan", "tell what is damaged and what can be restored; change nothing"),

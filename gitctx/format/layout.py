@@ -10,6 +10,7 @@ one name are read as one, and names that our rules refuse stay where they are an
 from __future__ import annotations
 
 import hashlib
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 FOLDER_LIMIT = 256
 _HEX = frozenset("0123456789abcdef")
+_PATH_SEGMENTS = 3
+_PATH_SPLITS = 3
+_is_plain = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.+@-]{,253}[A-Za-z0-9_+@-])?").fullmatch
+"""Names that surely have no fault, so that most needn't be looked at closely."""
 
 Folder = tuple[str, ...]
 """A logical folder: ids of the trees that make it up, the winning one first. One, unless others wrote beside our
@@ -46,20 +51,23 @@ split.
 class Tree(dict[str, Node]):
     """A parsed tree, treated as immutable. What was found out about it is remembered with it.
 
-    `shape` sorts its names; `raw` are its bytes; `order` and `rows` are its entries as git sorts and writes them, so
-    that a tree that differs in one entry is made without looking at the others; `prefix` is the start of a digest that
+    `shape` sorts its names; `raw` are its bytes; `order` and `rows` are its entries as git sorts and writes them (None:
+    not known, or not what `raw` holds), so that a tree that differs in one entry is made without looking at the others;
+    both are shared by trees and never changed; `prefix` is the start of a digest that
     all its children are known to have; `split` says whether it has sub-trees of a split (None: not looked yet), `wide`
     that it is known to be one of more than 256 children.
     """
 
     __slots__ = ("order", "prefix", "raw", "rows", "shape", "split", "wide")
 
-    def __init__(self, entries: Mapping[str, Node] | None = None, raw: bytes | None = None) -> None:
+    def __init__(
+        self, entries: Mapping[str, Node] | None = None, raw: bytes | None = None, order: list[bytes] | None = None
+    ) -> None:
         super().__init__(entries or {})
         self.raw = raw
         self.shape: Shape | None = None
-        self.order: list[bytes] | None = None
-        self.rows: list[bytes] = []
+        self.order = order
+        self.rows: list[bytes] | None = None
         self.prefix = b""
         self.split: bool | None = None
         self.wide = False
@@ -67,37 +75,45 @@ class Tree(dict[str, Node]):
     def data(self) -> bytes:
         """The raw tree."""
         if self.raw is None:
-            self._sort()
-            self.raw = b"".join(self.rows)
+            self.raw = b"".join(self._sorted()[1])
         return self.raw
 
-    def _sort(self) -> list[bytes]:
-        """Know `order` and `rows`; the first of them."""
+    def _sorted(self) -> tuple[list[bytes], list[bytes]]:
+        """`order` and `rows`."""
         if self.order is not None:
-            return self.order
-        if self.raw is not None:
-            found = split_tree(self.raw)
-            order = [name + b"/" if mode == b"40000" else name for mode, name, _ in found]
-            proper = len(found) == len(self) and not any(mode[0] == 48 for mode, _, _ in found)
-            if proper and order == sorted(order):
-                self.rows = [b"%s %s\0%s" % row for row in found]
-                self.order = order
-                return order
-        pairs = sorted(tree_row(name, node) for name, node in self.items())
-        self.rows = [row for _, row in pairs]
-        self.order = [place for place, _ in pairs]
-        return self.order
+            if self.rows is None:
+                self.rows = [b"%b %b\0%b" % row for row in split_tree(self.data())]
+            return self.order, self.rows
+        pairs = sorted([tree_row(name, node) for name, node in self.items()])
+        order, rows = [place for place, _ in pairs], [row for _, row in pairs]
+        if self.raw is None:
+            self.order, self.rows = order, rows
+        return order, rows
 
     def updated(self, updates: Mapping[str, Node | None]) -> Tree:
         """A copy with other nodes for some names (None: without it)."""
-        fresh = Tree(self)
-        fresh.order = order = self._sort().copy()
-        fresh.rows = self.rows.copy()
+        order, rows = [known.copy() for known in self._sorted()]
+        fresh = Tree(self, order=order)
+        fresh.rows = rows
         for name, node in updates.items():
             before = fresh.pop(name, None) if node is None else fresh.get(name)
             if node is not None:
                 fresh[name] = node
-            _update_rows(order, fresh.rows, name, before, node)
+            _update_rows(order, rows, name, before, node)
+        return fresh
+
+    def replaced(self, name: str, oid: str) -> Tree:
+        """A copy in which a name that is there stands for another object of the same mode."""
+        before = self[name]
+        data = self.data()
+        start = tree_row(name, before)[1]
+        place = data.find(start)
+        if self.order is None or data.find(start, place + 1) >= 0:
+            return self.updated({name: Node(before.mode, oid)})
+        end = place + len(start)
+        fresh = Tree(self, b"%b%b%b" % (data[: end - 20], bytes.fromhex(oid), data[end:]), self.order)
+        fresh[name] = Node(before.mode, oid)
+        fresh.shape, fresh.prefix, fresh.split, fresh.wide = self.shape, self.prefix, self.split, self.wide
         return fresh
 
 
@@ -160,7 +176,8 @@ def _subtree(tree: Tree, name: str) -> Node | None:
 
 def parse(data: bytes) -> Tree:
     """A raw tree. Raises ValueError if it is torn."""
-    return Tree(parse_tree(data), data)
+    entries, order = parse_tree(data)
+    return Tree(entries, data, order)
 
 
 def is_split(tree: Tree) -> bool:
@@ -177,8 +194,8 @@ def shape_of(tree: Tree) -> Shape:
         for name, node in tree.items():
             if _is_bucket(name, node):
                 buckets.append(name)
-            elif (node.is_tree and name == ".gitctx") or (
-                (node.is_tree or node.is_entry) and segment_fault(name) is None
+            elif (node.is_tree or node.is_entry) and (
+                _is_plain(name) or (node.is_tree and name == ".gitctx") or segment_fault(name) is None
             ):
                 ours.append(name)
             else:
@@ -247,6 +264,35 @@ def find(trees: TreeReader, root: str, key: str) -> Found:
                 return NOTHING
             folder = found.folder
     return found._replace(path=paths[0] if paths else ())
+
+
+def possible_paths(key: str) -> list[str]:
+    """The git paths at which a key may ever have been, in folders split or not.
+
+    Of a key deeper than three segments, the paths of the folder that its first three name: what is at the key can't
+    change without them.
+    """
+    paths = [""]
+    for segment in key.split("/")[:_PATH_SEGMENTS]:
+        buckets = [_bucket(byte) for byte in _digest(segment)[:_PATH_SPLITS]]
+        places = ["/".join([*buckets[:depth], segment]) for depth in range(_PATH_SPLITS + 1)]
+        paths = [f"{path}/{place}" if path else place for path in paths for place in places]
+    return paths
+
+
+def plain_entry(trees: TreeReader, root: str, key: str) -> Node | None:
+    """The entry at a key where no folder above it is split; None if `find` has to look."""
+    oid = root
+    *folders, name = key.split("/")
+    for folder in folders:
+        tree = trees.read_tree(oid)
+        node = tree.get(folder)
+        if node is None or node.mode != TREE or is_split(tree):
+            return None
+        oid = node.oid
+    tree = trees.read_tree(oid)
+    node = tree.get(name)
+    return node if node is not None and node.mode == BLOB and not is_split(tree) else None
 
 
 def _leaves(
@@ -360,6 +406,12 @@ def apply(trees: Trees, root: str, changes: Mapping[str, str | None]) -> str:
 
     Raises InvalidKey if a key would be both an entry and a folder, or is taken by something that isn't an entry.
     """
+    if len(changes) == 1:
+        ((key, etag),) = changes.items()
+        if etag is not None:
+            path = _path_of_entry(trees, root, key)
+            if path is not None:
+                return _replace(trees, path, etag)
     top = _Branch()
     for key, etag in changes.items():
         branch = top
@@ -367,6 +419,46 @@ def apply(trees: Trees, root: str, changes: Mapping[str, str | None]) -> str:
             branch = branch.below.setdefault(segment, _Branch())
         branch.touched, branch.etag = True, etag
     return _update(trees, (root,), top.below, "") or trees.write_tree(Tree())
+
+
+def _path_of_entry(trees: TreeReader, root: str, key: str) -> list[tuple[Tree, str]] | None:
+    """The trees from the root down to an entry, with the name to follow in each; None unless the entry is there and all
+    of them are known to be laid out as we would: then nothing but ids changes in them when the entry does.
+    """
+    path: list[tuple[Tree, str]] = []
+    node = Node(TREE, root)
+    for segment in key.split("/"):
+        if node.mode != TREE:
+            return None
+        tree = trees.read_tree(node.oid)
+        prefix = b""
+        if is_split(tree):
+            digest = _digest(segment)
+            while is_split(tree):
+                if not tree.wide or shape_of(tree).ours:
+                    return None
+                bucket = _bucket(digest[len(prefix)])
+                inner = _subtree(tree, bucket)
+                if inner is None:
+                    return None
+                path.append((tree, bucket))
+                prefix += digest[len(prefix) : len(prefix) + 1]
+                tree = trees.read_tree(inner.oid)
+        found = tree.get(segment)
+        if found is None or tree.prefix != prefix or len(tree) > FOLDER_LIMIT:
+            return None
+        path.append((tree, segment))
+        node = found
+    return path if node.mode == BLOB else None
+
+
+def _replace(trees: Trees, path: list[tuple[Tree, str]], etag: str) -> str:
+    """The root tree with another etag for the entry at the end of a path."""
+    tree, name = path[-1]
+    oid = trees.write_tree(tree.replaced(name, etag))
+    for tree, name in reversed(path[:-1]):
+        oid = trees.write_tree(tree.replaced(name, oid))
+    return oid
 
 
 def normalise(trees: Trees, root: str) -> str:

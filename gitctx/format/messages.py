@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 FORMAT = 1
@@ -81,8 +82,12 @@ def actor_identity(actor: str, at: datetime) -> Identity:
 
 def host_identity(hostname: str, at: datetime) -> Identity:
     """The committer: gitctx on this host."""
-    host = re.sub(r"[^A-Za-z0-9.-]", "-", hostname) or "localhost"
-    return Identity("gitctx", f"gitctx@{host}", at)
+    return Identity("gitctx", f"gitctx@{_host_part(hostname)}", at)
+
+
+@lru_cache(maxsize=16)
+def _host_part(hostname: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "-", hostname) or "localhost"
 
 
 def build_message(subject: str, message: str, trailers: Sequence[tuple[str, str]]) -> str:

@@ -5,10 +5,10 @@ Source: git's documentation, "Git Internals - Git Objects".
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from hashlib import sha1 as _sha1
 from typing import Literal, NamedTuple
 
 Kind = Literal["commit", "tree", "blob", "tag"]
@@ -50,9 +50,16 @@ class Object(NamedTuple):
     data: bytes
 
 
+_STARTS: dict[Kind, bytes] = {"commit": b"commit", "tree": b"tree", "blob": b"blob", "tag": b"tag"}
+_COPIED_BYTES = 16_384
+
+
 def make_object(kind: Kind, data: bytes) -> Object:
     """The object with its id."""
-    digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)), usedforsecurity=False)
+    size = len(data)
+    if size <= _COPIED_BYTES:
+        return Object(_sha1(b"%b %d\0%b" % (_STARTS[kind], size, data), usedforsecurity=False).hexdigest(), kind, data)
+    digest = _sha1(b"%b %d\0" % (_STARTS[kind], size), usedforsecurity=False)
     digest.update(data)
     return Object(digest.hexdigest(), kind, data)
 
@@ -75,15 +82,20 @@ def split_tree(data: bytes) -> list[tuple[bytes, bytes, bytes]]:
     return rows
 
 
-def parse_tree(data: bytes) -> dict[str, Node]:
-    """Names and nodes of a raw tree. Bytes that aren't UTF-8 become lone surrogates. Raises ValueError if torn."""
+def parse_tree(data: bytes) -> tuple[dict[str, Node], list[bytes] | None]:
+    """Names and nodes of a raw tree, and the names as git sorts them (None if they don't lie like that, or if a mode is
+    written in another way than ours). Bytes that aren't UTF-8 become lone surrogates. Raises ValueError if torn.
+    """
     rows = split_tree(data)
     if not rows:
-        return {}
+        return {}, []
     modes, names, oids = zip(*rows, strict=True)
     texts = b"\0".join(names).decode("utf-8", "surrogateescape").split("\0")
     plain = [_MODES.get(mode) or mode.decode().lstrip("0") for mode in modes]
-    return dict(zip(texts, map(_new_node, zip(plain, _IDS(b"".join(oids).hex()), strict=True)), strict=True))
+    nodes = dict(zip(texts, map(_new_node, zip(plain, _IDS(b"".join(oids).hex()), strict=True)), strict=True))
+    order = [name + b"/" if mode == b"40000" else name for mode, name, _ in rows]
+    proper = len(nodes) == len(rows) and order == sorted(order) and not any(mode[0] == 48 for mode in set(modes))
+    return nodes, order if proper else None
 
 
 def tree_row(name: str, node: Node) -> tuple[bytes, bytes]:

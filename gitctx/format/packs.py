@@ -13,7 +13,7 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
-from gitctx.format.objects import Object
+from gitctx.format.objects import Kind, Object
 
 _TYPES = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 _DELTAS = frozenset({6, 7})
@@ -23,7 +23,7 @@ _INDEX_START = b"\xfftOc\x00\x00\x00\x02"
 _FAN_OUT_END = 8 + 256 * 4
 _ROW_BYTES = 20 + 4 + 4
 _LARGE = 0x80000000
-_STORED_BYTES = 64
+_STORED_BYTES = 1024
 _STORED_TREE_BYTES = 32_768
 _SMALL_BYTES = 4096
 
@@ -53,9 +53,17 @@ def make_pack(objects: Iterable[Object]) -> Pack:
     chunks = []
     offset = _HEADER_BYTES
     rows: list[Row] = []
-    for item in {item.oid: item for item in objects}.values():
-        chunk = _entry_header(_TYPES[item.kind], len(item.data)) + _compressed(item)
-        rows.append((bytes.fromhex(item.oid), zlib.crc32(chunk), offset))
+    for oid, kind, data in {item.oid: item for item in objects}.values():
+        size = len(data)
+        first = _TYPES[kind] << 4 | size & 15
+        if size < 16:
+            header = b"%c" % first
+        elif size < 2048:
+            header = b"%c%c" % (first | 128, size >> 4)
+        else:
+            header = _long_header(first, size >> 4)
+        chunk = header + _packed(kind, data, size)
+        rows.append((bytes.fromhex(oid), zlib.crc32(chunk), offset))
         chunks.append(chunk)
         offset += len(chunk)
     return _assembled(chunks, rows)
@@ -112,13 +120,13 @@ def packs_in_multi_index(data: bytes) -> list[str]:
     raise ValueError("that multi-pack-index names no packs")
 
 
-def _compressed(item: Object) -> bytes:
-    """Small objects are what a write consists of: a small window costs a third of zlib's usual one to set up. Tiny ones
-    and trees (mostly ids that can't be compressed) are stored as they are: a repack by git makes deltas of trees.
+def _packed(kind: Kind, data: bytes, size: int) -> bytes:
+    """Compressed, where that pays: what is small, and trees (mostly ids that can't be compressed), is stored as it is.
+
+    A repack by git makes deltas of trees and compresses the rest. For what is a little larger, a small window costs a
+    third of zlib's usual one to set up.
     """
-    data = item.data
-    size = len(data)
-    if size <= _STORED_BYTES or (item.kind == "tree" and size <= _STORED_TREE_BYTES):
+    if size <= _STORED_BYTES or (kind == "tree" and size <= _STORED_TREE_BYTES):
         return b"\x78\x01\x01%b%b%b" % (_LENGTHS.pack(size, size ^ 0xFFFF), data, _WORD.pack(zlib.adler32(data)))
     if size > _SMALL_BYTES:
         return zlib.compress(data, 1)
@@ -126,9 +134,7 @@ def _compressed(item: Object) -> bytes:
     return stream.compress(data) + stream.flush()
 
 
-def _entry_header(kind: int, size: int) -> bytes:
-    byte = (kind << 4) | (size & 0x0F)
-    size >>= 4
+def _long_header(byte: int, size: int) -> bytes:
     header = bytearray()
     while size:
         header.append(byte | 0x80)

@@ -24,7 +24,8 @@ from gitctx.recovery.quarantine import Quarantine
 from gitctx.recovery.survey import Survey
 from gitctx.repository import RefLocked, RefMoved, Repository, SwapUnsettled
 from gitctx.repository.disk import sync_folder
-from gitctx.repository.refs import NO_OBJECT, Refs
+from gitctx.repository.reflog import NO_OBJECT
+from gitctx.repository.refs import Refs
 from gitctx.repository.translate import translated
 from gitctx.store.host import hostname
 from gitctx.store.identity import CONTEXT

@@ -17,7 +17,7 @@ from gitctx.errors import BrokenHistory, GitFailed, ObjectMissing
 from gitctx.format.objects import split_tree
 from gitctx.recovery.names import Line
 from gitctx.recovery.shadow import Shadow
-from gitctx.repository.refs import NO_OBJECT
+from gitctx.repository.reflog import NO_OBJECT
 
 _BATCH = 20_000
 _NEAR = 2000

@@ -17,7 +17,7 @@ from gitctx.format import messages
 from gitctx.recovery.judging import Deep, Judge, Quick
 from gitctx.recovery.names import Line, Names
 from gitctx.recovery.shadow import Shadow
-from gitctx.repository.refs import NO_OBJECT
+from gitctx.repository.reflog import NO_OBJECT
 
 LINES = 200
 """So many lines of a reflog are looked at first."""

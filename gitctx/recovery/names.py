@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from gitctx.repository.refs import NO_OBJECT
+from gitctx.repository.reflog import NO_OBJECT
 from gitctx.values import Finding
 
 _OID = re.compile(rb"[0-9a-f]{40}")

@@ -13,7 +13,7 @@ from gitctx.errors import BrokenHistory, ObjectMissing
 from gitctx.recovery.judging import EMPTY_TREE, Bare, Deep, Memory
 from gitctx.recovery.names import Line
 from gitctx.recovery.shadow import Shadow
-from gitctx.repository.refs import NO_OBJECT
+from gitctx.repository.reflog import NO_OBJECT
 
 _WINDOW = 128
 

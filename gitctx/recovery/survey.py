@@ -21,7 +21,7 @@ from gitctx.recovery.nearby import Nearby, TooOldError
 from gitctx.recovery.planning import BranchPlan, Planner
 from gitctx.recovery.shadow import Shadow, raise_if_machine
 from gitctx.repository import Repository
-from gitctx.repository.refs import NO_OBJECT
+from gitctx.repository.reflog import NO_OBJECT
 from gitctx.repository.translate import translated
 from gitctx.store.identity import CONTEXT, SESSIONS
 from gitctx.values import Finding, Missed, RecoveryScan, Revision

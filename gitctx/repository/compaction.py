@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -57,11 +57,14 @@ def choose(candidates: list[Candidate]) -> list[Candidate]:
 
 
 class Compactor:
-    """Merges the small packs of one repository."""
+    """Merges the small packs of one repository. `known` are packs that this process wrote, by their name without
+    extension: they needn't be read.
+    """
 
-    def __init__(self, repository_dir: str) -> None:
+    def __init__(self, repository_dir: str, known: Mapping[str, Pack] | None = None) -> None:
         self._objects_dir = f"{repository_dir}/objects"
         self._folder = f"{self._objects_dir}/pack"
+        self._known = known or {}
 
     def run(self) -> None:
         """Merge packs if there are many of a size, unless somebody does already. Raises nothing."""
@@ -110,7 +113,7 @@ class Compactor:
             return
         sources: dict[str, Source] = {}
         for candidate in chosen:
-            source = read_source(Pack(self._read(f"{candidate.name}.pack"), self._read(f"{candidate.name}.idx")))
+            source = read_source(self._pack(candidate.name))
             if source is not None:
                 sources[candidate.name] = source
         if len(sources) < FAN_IN // 2:
@@ -164,6 +167,10 @@ class Compactor:
         if not all(os.path.exists(f"{self._folder}/{name}.pack") for name in names):
             unlink_quietly(path)
         return names
+
+    def _pack(self, name: str) -> Pack:
+        known = self._known.get(name)
+        return known if known is not None else Pack(self._read(f"{name}.pack"), self._read(f"{name}.idx"))
 
     def _read(self, name: str) -> bytes:
         with open(f"{self._folder}/{name}", "rb") as file:

@@ -5,7 +5,9 @@ Inside a hook git exports GIT_DIR, GIT_INDEX_FILE and more: without scrubbing, `
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from gitctx.errors import GitFailed
@@ -55,6 +57,41 @@ _PREFIX = [
 def command_line(git_dir: Path, *arguments: str) -> list[str]:
     """The words that run git on a repository, with the caller's git environment scrubbed."""
     return [*_PREFIX, f"--git-dir={git_dir}", *arguments]
+
+
+def git_lines(git_dir: Path, *arguments: str) -> Iterator[str]:
+    """What git prints, line by line while it runs; it is stopped when nobody wants more.
+
+    Raises GitFailed if git isn't installed or exits with an error.
+    """
+    shown = "git " + " ".join(arguments[:4])
+    try:
+        process = subprocess.Popen(
+            command_line(git_dir, *arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as error:
+        raise GitFailed(f"{shown} couldn't be run: {error}", hint="is git installed and on the PATH?") from error
+    with process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            for line in process.stdout:
+                yield line.removesuffix("\n")
+            talk = process.stderr.read()
+            if process.wait() != 0:
+                raise GitFailed(
+                    f"{shown} failed with status {process.returncode}: {talk.strip()[-500:]}",
+                    hint="`gitctx verify` tells whether history is whole",
+                    details={"status": process.returncode, "stderr": talk[-2000:]},
+                )
+        finally:
+            process.kill()
 
 
 def run_git(

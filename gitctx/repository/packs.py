@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -23,23 +22,27 @@ from gitctx import failpoints
 from gitctx.format.objects import Object
 from gitctx.format.packs import Pack, make_pack
 from gitctx.repository.disk import NEW, NO_LINKS, make_folders, sync_files, sync_folder, unlink_quietly, write_all
+from gitctx.repository.loose import LooseObjects
 
 _NAME = re.compile(r"(pack-[0-9a-f]{40})\.(\w+)")
 _OLD_KEEP = b"gitctx\n"
 
 
 class NewPack:
-    """A pack on its way to disk. `descriptors` are its files, to be synced before `appear` if it shall be durable."""
+    """A pack on its way to disk. `descriptors` are its files, open until `release` or until it is backed out; to be
+    synced before `appear` if it shall be durable.
+    """
 
     def __init__(self, objects_dir: str, pack: Pack, *, durable: bool) -> None:
         """Write the files under names that git passes over. Raises OSError, with nothing left behind."""
         self._folder = f"{objects_dir}/pack"
-        name = secrets.token_hex(20)
-        self._base = f"{self._folder}/pack-{name}"
+        token = secrets.token_hex(20)
+        self.name = f"pack-{token}"
+        self.pack = pack
+        self._base = f"{self._folder}/{self.name}"
         self._keep = f"{self._base}.keep"
-        self._temporary = f"{self._folder}/tmp_idx_{name}"
+        self._temporary = f"{self._folder}/tmp_idx_{token}"
         self._durable = durable
-        self._bytes = pack.pack_bytes
         self.descriptors: list[int] = []
         failpoints.hit("pack.before_keep")
         try:
@@ -68,7 +71,7 @@ class NewPack:
             except OSError as error:
                 if error.errno not in NO_LINKS:
                     raise
-                self._write(f"{self._base}.pack", self._bytes)
+                self._write(f"{self._base}.pack", self.pack.pack_bytes)
                 if self._durable:
                     os.fsync(self.descriptors[-1])
             failpoints.hit("pack.between_names")
@@ -77,13 +80,19 @@ class NewPack:
             self._back_out()
             raise
         failpoints.hit("pack.after_index")
-        self._close()
         if self._durable:
             sync_folder(self._folder)
 
     @property
     def in_place(self) -> bool:
-        """Whether both files are there: after an hour in which we were stopped, somebody may have tidied up."""
+        """Whether both files are there: after an hour in which we were stopped, somebody may have tidied up.
+
+        Their numbers of names tell (a pack has two, with its `.keep`); where they leave a doubt, their paths.
+        """
+        if len(self.descriptors) == 2:
+            pack, index = self.descriptors
+            if os.fstat(pack).st_nlink == 2 and os.fstat(index).st_nlink == 1:
+                return True
         return os.path.exists(f"{self._base}.idx") and os.path.exists(f"{self._base}.pack")
 
     def release(self) -> None:
@@ -104,28 +113,29 @@ class NewPack:
 class Objects:
     """The objects of one publication on their way to disk: see `written`."""
 
-    def __init__(self, objects_dir: str, objects: Sequence[Object], *, durable: bool) -> None:
+    def __init__(self, objects_dir: str, loose: LooseObjects, objects: Sequence[Object], *, durable: bool) -> None:
         self._dir = objects_dir
+        self._loose = loose
         self._objects = objects
         self._durable = durable
-        self._packs: list[NewPack] = []
+        self.packs: list[NewPack] = []
 
     def write(self) -> Sequence[int]:
-        """Write the files; their descriptors, which are open until `appear`."""
+        """Write the files; their descriptors."""
         if not self._objects:
             return ()
-        self._packs.append(NewPack(self._dir, make_pack(self._objects), durable=self._durable))
-        return self._packs[-1].descriptors
+        self.packs.append(NewPack(self._dir, make_pack(self._objects), durable=self._durable))
+        return self.packs[-1].descriptors
 
     def appear(self) -> None:
         """Let everybody read them."""
         if self._objects:
-            self._packs[-1].appear()
-            remove_torn_twins(self._dir, self._objects)
+            self.packs[-1].appear()
+            self._loose.remove_torn(self._objects)
 
     def ensure(self) -> None:
         """Write them again if they are gone. Raises OSError."""
-        if self._packs and not self._packs[-1].in_place:
+        if self.packs and not self.packs[-1].in_place:
             descriptors = self.write()
             if self._durable:
                 sync_files(descriptors)
@@ -133,39 +143,22 @@ class Objects:
 
     def release(self) -> None:
         """Let others repack them."""
-        for pack in self._packs:
+        for pack in self.packs:
             pack.release()
 
 
 @contextmanager
-def written(objects_dir: str, objects: Sequence[Object], *, durable: bool) -> Iterator[Objects]:
+def written(objects_dir: str, loose: LooseObjects, objects: Sequence[Object], *, durable: bool) -> Iterator[Objects]:
     """Put objects down for the time of the block, at the end of which something must reach them.
 
     A new object is written even if another pack holds it: that one can be dropped before the swap of the ref.
     """
     failpoints.hit("objects.before_write")
-    under_way = Objects(objects_dir, objects, durable=durable)
+    under_way = Objects(objects_dir, loose, objects, durable=durable)
     try:
         yield under_way
     finally:
         under_way.release()
-
-
-def remove_torn_twins(objects_dir: str, objects: Sequence[Object]) -> None:
-    """Remove torn loose files of objects that a pack has whole: git would go on complaining about them."""
-    for item in objects:
-        target = f"{objects_dir}/{item.oid[:2]}/{item.oid[2:]}"
-        if os.access(target, os.F_OK):
-            with suppress(FileNotFoundError), open(target, "rb") as file:
-                if not _intact(file.read(), item):
-                    os.unlink(target)
-
-
-def _intact(data: bytes, item: Object) -> bool:
-    try:
-        return zlib.decompress(data) == b"%s %d\0%s" % (item.kind.encode(), len(item.data), item.data)
-    except zlib.error:
-        return False
 
 
 def by_name(folder: str) -> dict[str, set[str]]:

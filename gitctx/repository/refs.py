@@ -14,20 +14,17 @@ import re
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
 
 from gitctx import failpoints
 from gitctx.errors import WAY_OUT, BrokenHistory, InvalidName
 from gitctx.repository import descriptors
 from gitctx.repository.disk import NEW, NO_LINKS, make_folders, sync_folder, unlink_quietly, write_all
+from gitctx.repository.reflog import NO_OBJECT, LogLine, Reflogs
 
-NO_OBJECT = "0" * 40
 FOREIGN_LOCK_AGE_S = 10.0
 _OID = re.compile(rb"[0-9a-f]{40}")
-_LOG_LINE = re.compile(rb"\0*([0-9a-f]{40}) ([0-9a-f]{40}) (.*?) \d+ [+-]\d{4}(?:\t(.*))?")
-_LOG_BYTES = 262144
 _MOST_REPLACED = 32
 _PRIVATE = re.compile(r"\d+-[0-9a-f]{16}")
 
@@ -50,15 +47,6 @@ class RefLocked(Exception):
 
 class SwapUnsettled(Exception):
     """The disk failed when the ref had perhaps moved already: only reading it again can tell."""
-
-
-class LogLine(NamedTuple):
-    """One line of a reflog."""
-
-    old: str
-    new: str
-    who: str
-    message: str
 
 
 class _Pin:
@@ -92,6 +80,7 @@ class Refs:
         self.path = path
         self._root = str(path)
         self._locks = f"{self._root}/gitctx/locks"
+        self.logs = Reflogs(self._root)
         self._pins: dict[str, _Pin] = {}
         self._replaced: list[_Pin] = []
         self._room = 0
@@ -110,10 +99,8 @@ class Refs:
         try:
             if pin is not None and pin.stamp == _stamp(os.stat(path)):
                 return pin.value
-            if pin is not None and len(self._replaced) < self._room:
-                self._replaced.append(pin)
-            self._pins.pop(name, None)
             del pin
+            self._unpin(name)
             return self._read_file(name, path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             self._pins.pop(name, None)
@@ -140,6 +127,19 @@ class Refs:
         finally:
             if descriptor >= 0:
                 os.close(descriptor)
+
+    def _unpin(self, name: str) -> None:
+        pin = self._pins.pop(name, None)
+        if pin is not None and len(self._replaced) < self._room:
+            self._replaced.append(pin)
+
+    def _pin_own(self, name: str, new: NewValue) -> None:
+        """Know a branch by the file that has just become it."""
+        if name.startswith("refs/heads/"):
+            self._unpin(name)
+            self.moves += 1
+            with suppress(OSError):
+                self._pins[name] = _Pin(os.dup(new.descriptor), os.fstat(new.descriptor), new.oid)
 
     def let_go(self) -> None:
         """Close the files of branches that were replaced since the last call; from then on they are kept for the next.
@@ -198,7 +198,7 @@ class Refs:
                 actual = self.read(name)
                 if actual != expected:
                     raise RefMoved(actual)
-                undo = self._append_log(name, expected or NO_OBJECT, new.oid, who, message, at_s)
+                undo = self.logs.append(name, LogLine(expected or NO_OBJECT, new.oid, who, message), at_s)
                 failpoints.hit("swap.after_reflog")
             except BaseException:
                 self._back_out(name, lock, undo)
@@ -210,6 +210,8 @@ class Refs:
                     raise SwapUnsettled(str(error)) from error
                 self._back_out(name, lock, undo)
                 raise
+            if own is None:
+                self._pin_own(name, new)
             failpoints.hit("swap.after_rename")
             if durable:
                 try:
@@ -223,7 +225,7 @@ class Refs:
 
     def _back_out(self, name: str, lock: str, undo: int | None) -> None:
         if undo is not None:
-            os.truncate(f"{self._root}/logs/{name}", undo)
+            self.logs.undo(name, undo)
         os.unlink(lock)
 
     def _value_or_none(self, name: str) -> str | None:
@@ -271,67 +273,6 @@ class Refs:
         except IsADirectoryError:
             _remove_empty_folders(target)
             os.rename(lock, target)
-
-    def _append_log(self, name: str, old: str, new: str, who: str, message: str, at_s: int) -> int:
-        """Append a reflog line, after dropping a torn one; the size of the file before, to undo it."""
-        path = f"{self._root}/logs/{name}"
-        line = f"{old} {new} {who} {at_s} +0000\t{message}\n".encode()
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-        try:
-            descriptor = os.open(path, flags, 0o644)
-        except (FileNotFoundError, NotADirectoryError):
-            make_folders(os.path.dirname(path), durable=False)
-            descriptor = os.open(path, flags, 0o644)
-        try:
-            size = os.lseek(descriptor, 0, os.SEEK_END)
-            whole = _end_of_last_line(descriptor, size)
-            if whole < size:
-                size = whole
-                os.ftruncate(descriptor, size)
-                os.lseek(descriptor, size, os.SEEK_SET)
-            try:
-                write_all(descriptor, line)
-            except OSError:
-                os.ftruncate(descriptor, size)
-                raise
-            return size
-        finally:
-            os.close(descriptor)
-
-    def last_log_line(self, name: str) -> LogLine | None:
-        """The last line of a ref's reflog; None if there is none. A torn or foreign line is passed over."""
-        try:
-            descriptor = os.open(f"{self._root}/logs/{name}", os.O_RDONLY | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        try:
-            size = os.lseek(descriptor, 0, os.SEEK_END)
-            length = 512
-            while True:
-                start = max(0, size - length)
-                lines = os.pread(descriptor, size - start, start).split(b"\n")
-                for line in reversed(lines[1:] if start else lines):
-                    parsed = _parse_log_line(line)
-                    if parsed is not None:
-                        return parsed
-                if start == 0 or length >= _LOG_BYTES:
-                    return None
-                length *= 8
-        finally:
-            os.close(descriptor)
-
-    def log_tail(self, name: str, max_bytes: int = _LOG_BYTES) -> list[LogLine]:
-        """The last lines of a ref's reflog, oldest first. A torn or foreign line is left out."""
-        try:
-            with open(f"{self._root}/logs/{name}", "rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - max_bytes))
-                lines = file.read().split(b"\n")
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        if size > max_bytes:
-            lines = lines[1:]
-        return [parsed for parsed in map(_parse_log_line, lines) if parsed is not None]
 
     def clear_stale_lock(self, lock: Path, *, alone: bool) -> bool:
         """Remove a ref's lock file whose maker is dead; whether it is gone.
@@ -415,25 +356,6 @@ class Refs:
 
 def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_ino, status.st_dev, status.st_mtime_ns, status.st_size
-
-
-def _parse_log_line(line: bytes) -> LogLine | None:
-    match = _LOG_LINE.fullmatch(line)
-    if match is None:
-        return None
-    old, new, who, message = (part.decode("utf-8", "replace") for part in match.groups(b""))
-    return LogLine(old, new, who, message)
-
-
-def _end_of_last_line(descriptor: int, size: int) -> int:
-    end, length = size, 1
-    while end:
-        start = max(0, end - length)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
-        end, length = start, 65536
-    return 0
 
 
 def _remove_empty_folders(path: str) -> None:

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pygit2
 from pygit2.enums import SortMode
@@ -32,9 +33,14 @@ from gitctx.format.layout import Tree
 from gitctx.format.messages import Commit, Tag, decode_commit, decode_tag
 from gitctx.format.objects import Kind, Object
 from gitctx.repository.disk import sync_files
-from gitctx.repository.loose import read_loose
-from gitctx.repository.refs import LogLine, Refs, SwapUnsettled
+from gitctx.repository.loose import LooseObjects
+from gitctx.repository.reflog import LogLine
+from gitctx.repository.refs import Refs, SwapUnsettled
 from gitctx.repository.translate import from_git, from_os, not_owned, translated
+
+if TYPE_CHECKING:
+    from gitctx.format.packs import Pack
+    from gitctx.repository.packs import NewPack
 
 TREE_CACHE_NODES = 60_000
 """How many tree entries a Repository keeps parsed: about 15 MB."""
@@ -44,6 +50,8 @@ REOPEN_AFTER_MOVES = 48
 """It never forgets a pack that it saw, and looks through all of them: so many heads later it is opened anew."""
 COMPACT_EVERY = 16
 """After so many publications a process looks for packs to merge."""
+_KNOWN_PACKS = 64
+_KNOWN_PACK_BYTES = 32_768
 _SMALL_BLOB_BYTES = 4096
 _BLOBS_KEPT = 1000
 _KINDS: dict[int, Kind] = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
@@ -55,7 +63,7 @@ _alive: weakref.WeakSet[Repository] = weakref.WeakSet()
 def _renew_locks() -> None:
     """In a forked child: a lock that another thread of the parent held would never be released."""
     for repository in _alive:
-        repository._trees_lock = threading.Lock()
+        repository._guard = threading.Lock()
         repository._tidying = None
 
 
@@ -69,14 +77,16 @@ class Repository:
         self.path = path
         self.objects_dir = path / "objects"
         self._objects_path = str(self.objects_dir)
+        self._loose = LooseObjects(self._objects_path)
         self.refs = Refs(path)
         self._git_timeout_s = git_timeout_s
         self._local = threading.local()
         self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._tree_nodes = 0
         self._blobs: dict[str, bytes] = {}
-        self._trees_lock = threading.Lock()
+        self._guard = threading.Lock()
         self._tidying: threading.Thread | None = None
+        self._packs: OrderedDict[str, Pack] = OrderedDict()
         self._published = 0
         self._compacted_at = -COMPACT_EVERY
         _alive.add(self)
@@ -204,7 +214,7 @@ class Repository:
         there.
         """
         try:
-            kind, data = read_loose(self._objects_path, oid) or self._handle().read(oid)
+            kind, data = self._loose.read(oid) or self._handle().read(oid)
         except (KeyError, ValueError, pygit2.GitError, OSError) as error:
             kind, data = self._read_again(oid, error)
         return _KINDS[int(kind)], data
@@ -212,7 +222,7 @@ class Repository:
     def _read_again(self, oid: str, first: Exception) -> tuple[int, bytes]:
         self._drop_handle()
         try:
-            kind, data = read_loose(self._objects_path, oid) or self._handle().read(oid)
+            kind, data = self._loose.read(oid) or self._handle().read(oid)
             return int(kind), data
         except (KeyError, ValueError, pygit2.GitError, OSError):
             status, output, _ = self.git("cat-file", "--batch", stdin=oid.encode() + b"\n", ok=(0, 1, 128))
@@ -262,7 +272,7 @@ class Repository:
 
     def read_tree(self, oid: str) -> Tree:
         """A parsed tree; shared, never to be changed."""
-        with self._trees_lock:
+        with self._guard:
             tree = self._trees.get(oid)
             if tree is not None:
                 self._trees.move_to_end(oid)
@@ -279,7 +289,7 @@ class Repository:
 
     def remember_tree(self, oid: str, tree: Tree) -> None:
         """Keep a parsed tree for later reads."""
-        with self._trees_lock:
+        with self._guard:
             if oid in self._trees:
                 return
             self._trees[oid] = tree
@@ -312,7 +322,7 @@ class Repository:
         """Write objects that a ref reaches already. Raises OSError."""
         from gitctx.repository.packs import written
 
-        with written(self._objects_path, objects, durable=durable) as under_way:
+        with written(self._objects_path, self._loose, objects, durable=durable) as under_way:
             files = under_way.write()
             if durable:
                 sync_files(files)
@@ -338,7 +348,10 @@ class Repository:
         """
         from gitctx.repository.packs import written
 
-        with written(self._objects_path, objects, durable=durable) as under_way, self.refs.new_value(new) as value:
+        with (
+            written(self._objects_path, self._loose, objects, durable=durable) as under_way,
+            self.refs.new_value(new) as value,
+        ):
             files = under_way.write()
             if durable:
                 sync_files([*files, value.descriptor])
@@ -349,10 +362,20 @@ class Repository:
             self.refs.swap(ref, value, expected=expected, who=who, message=message, at_s=at_s, durable=durable)
             failpoints.hit("write.after_swap")
             self._published += 1
+            self._know(under_way.packs)
             try:
                 under_way.ensure()
             except OSError as error:
                 raise SwapUnsettled(str(error)) from error
+
+    def _know(self, packs: Sequence[NewPack]) -> None:
+        """Keep small packs in memory until they are merged."""
+        with self._guard:
+            for pack in packs:
+                if len(pack.pack.pack_bytes) <= _KNOWN_PACK_BYTES:
+                    self._packs[pack.name] = pack.pack
+            while len(self._packs) > _KNOWN_PACKS:
+                self._packs.popitem(last=False)
 
     def compact_if_due(self) -> None:
         """Merge small packs if there are many: looks after a process's first publication and after each 16 more. To be
@@ -377,7 +400,9 @@ class Repository:
     def _tidy_up(self) -> None:
         from gitctx.repository.compaction import Compactor
 
-        Compactor(str(self.path)).run()
+        with self._guard:
+            known = dict(self._packs)
+        Compactor(str(self.path), known).run()
         self.refs.let_go()
 
     def without_compaction(self) -> AbstractContextManager[None]:
@@ -418,12 +443,12 @@ class Repository:
     def last_log_line(self, name: str) -> LogLine | None:
         """The last line of a ref's reflog that can be read; None if there is none."""
         with translated(self.path):
-            return self.refs.last_log_line(name)
+            return self.refs.logs.last_line(name)
 
     def log_tail(self, name: str, max_bytes: int = 262144) -> list[LogLine]:
         """The last lines of a ref's reflog, oldest first: as many as fit into so many bytes."""
         with translated(self.path):
-            return self.refs.log_tail(name, max_bytes)
+            return self.refs.logs.tail(name, max_bytes)
 
     def ref_names(self, prefix: str) -> list[str]:
         """Names of the refs below a prefix, sorted."""
@@ -463,6 +488,22 @@ class Repository:
                     yield str(commit.id)
             except (KeyError, ValueError) as error:
                 raise ObjectMissing(f"history is broken: {error}", hint=WAY_OUT) from error
+
+    def touching(
+        self, start: str, hide: Sequence[str], paths: Sequence[str], *, all_sides: bool
+    ) -> Iterator[tuple[str, Commit]]:
+        """Commits reachable from `start` and not from `hide` in which one of these git paths differs from all parents,
+        found by git, newest first. Without `all_sides` only those that explain what is there at `start`.
+
+        Raises GitFailed.
+        """
+        from gitctx.repository.git_command import git_lines
+
+        sides = ["--full-history", "--topo-order"] if all_sides else []
+        hidden = [f"^{oid}" for oid in hide]
+        arguments = ("--literal-pathspecs", "rev-list", *sides, start, *hidden, "--", *paths)
+        for oid in git_lines(self.path, *arguments):
+            yield oid, self.read_commit(oid)
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `ancestor` is `descendant` or in its history. False if either isn't a commit here."""

@@ -57,6 +57,8 @@ def _make(folder: Path, boot_id: str, config: Config) -> str:
     try:
         status = os.fstat(descriptor)
         os.write(descriptor, f"{made} {status.st_dev} {status.st_ino} {_word(boot_id)}\n".encode("ascii", "replace"))
+        if config.durability == "durable":
+            os.fsync(descriptor)
         os.rename(temporary, folder / "instance")
     except OSError:
         temporary.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitctx.config import Config
 from gitctx.errors import LeaseLost
@@ -11,7 +12,11 @@ from gitctx.sessions.facts import Surroundings
 from gitctx.sessions.instance import ensure_instance
 from gitctx.sessions.leases import Lease, Leases, note_beat
 from gitctx.sessions.machine import Machine
+from gitctx.store.bases import forget_session
 from gitctx.values import SessionRecord
+
+if TYPE_CHECKING:
+    from gitctx.sessions.ground import Ground
 
 
 class Issuer:
@@ -23,9 +28,9 @@ class Issuer:
         self._machine = machine
         self._config = config
 
-    def surroundings(self) -> Surroundings:
+    def surroundings(self, ground: Ground | None = None) -> Surroundings:
         """This place as it is now."""
-        return Surroundings(self.folder, self._machine)
+        return Surroundings(self.folder, self._machine, ground)
 
     def issue(self, record: SessionRecord, *, held: bool) -> int | None:
         """Issue the lease of a session, in place of an earlier one; with `held`, the open file that has its lock.
@@ -43,7 +48,12 @@ class Issuer:
                 process_started_at=record.process_started_at,
                 held=held,
             )
-            return self.leases.put(lease, self._config.clock())
+            return self.leases.put(lease, self._config.clock(), durable=self._config.durability == "durable")
+
+    def forget(self, id: str) -> None:
+        """Take away what a session that has ended left on this machine: its lease, and its bases."""
+        self.leases.remove(id)
+        forget_session(self.folder.parent, id)
 
     def beat(self, record: SessionRecord) -> None:
         """Note a sign of life. A lease that is gone, or that came with a copy of the store, is issued anew if the

@@ -50,6 +50,7 @@ class Leases:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "leases"
+        self._folder = str(self.folder)
 
     def ids(self) -> list[SessionId]:
         """The sessions that have a lease here."""
@@ -58,10 +59,10 @@ class Leases:
         except OSError:
             return []
 
-    def put(self, lease: Lease, at: datetime) -> int | None:
+    def put(self, lease: Lease, at: datetime, *, durable: bool = False) -> int | None:
         """Issue a lease in one step, in place of an earlier one. With `held`: the open file that holds its lock.
 
-        Raises OSError.
+        A durable one is on disk then: after a power cut it proves that its session is dead. Raises OSError.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".new-{secrets.token_hex(6)}"
@@ -71,7 +72,11 @@ class Leases:
             if lease.held:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             note_beat(descriptor, at)
+            if durable:
+                os.fsync(descriptor)
             os.rename(temporary, self.folder / lease.session)
+            if durable:
+                _sync_folder(self.folder)
         except BaseException:
             os.close(descriptor)
             temporary.unlink(missing_ok=True)
@@ -84,12 +89,13 @@ class Leases:
     def read(self, session: str) -> SeenLease | None:
         """The lease of a session; None if there is none that can be read.
 
-        The lock is tried, never waited for; trying it disturbs neither its holder nor others who try.
+        The lock is tried (if a process was to hold it), never waited for; trying it disturbs neither its holder nor
+        others who try.
         """
         if not is_file_name(session):
             return None
         try:
-            descriptor = os.open(self.folder / session, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._folder}/{session}", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return None
         try:
@@ -98,7 +104,7 @@ class Leases:
             if lease.session != session:
                 return None
             beat_at = datetime.fromtimestamp(os.fstat(descriptor).st_mtime, UTC)
-            return SeenLease(lease, _is_locked(descriptor), beat_at)
+            return SeenLease(lease, lease.held and _is_locked(descriptor), beat_at)
         except (OSError, ValueError, TypeError, KeyError, OverflowError):
             return None
         finally:
@@ -124,6 +130,14 @@ class Leases:
         except OSError:
             return False
         return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def note_beat(lease: int | Path, at: datetime) -> None:

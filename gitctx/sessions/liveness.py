@@ -1,8 +1,7 @@
 """Whether a session lives: a judgement over facts that were gathered before. Pure, so every case can be tested.
 
-Evidence comes in layers. Only the layer `process` proves anything; the others support it and are told to whoever has
-to decide about a session that is `silent`. A layer is a function from record and facts to a finding, so more of them
-can be added without touching the rest.
+Evidence comes in six layers. Only the layer `process` proves anything; the others support it and are told to whoever
+has to decide about a session that is `silent`, or goes on where a dead one stopped.
 """
 
 from __future__ import annotations
@@ -17,25 +16,34 @@ from gitctx.values import Evidence, SessionRecord, SessionState
 HEARTBEAT_SUSPICIOUS_AFTER = timedelta(hours=2)
 """A heartbeat older than this is worth a look. It proves nothing: one long tool call of an agent takes as long."""
 
+NEEDED_BYTES = 64 * 1024 * 1024
+NEEDED_FILES = 1000
+"""Less than this leaves no room to recover and go on: a write takes kilobytes and three files, maintenance more."""
+
 Layer = Callable[[SessionRecord, Facts, datetime], Evidence]
 
 
 def judge(record: SessionRecord, facts: Facts, now: datetime) -> tuple[SessionState, tuple[Evidence, ...]]:
-    """The state of a session, and what each layer found.
+    """The state of a session, and what each layer found."""
+    evidence = tuple([layer(record, facts, now) for layer in LAYERS])
+    return _state(record, next(each for each in evidence if each.layer == "process")), evidence
+
+
+def state_of(record: SessionRecord, facts: Facts, now: datetime) -> SessionState:
+    """The state of a session alone.
 
     `ended`: its record says so. `dead` and `alive`: proved by its process, on the host, in the process space and by the
     store instance that its lease is of. `silent`: no proof either way.
     """
-    evidence = tuple(layer(record, facts, now) for layer in LAYERS)
+    return _state(record, process_layer(record, facts, now))
+
+
+def _state(record: SessionRecord, process: Evidence) -> SessionState:
     if record.ended_at is not None:
-        return "ended", evidence
-    state: SessionState = "silent"
-    for item in evidence:
-        if item.layer == "process" and item.finding == "alive":
-            state = "alive"
-        elif item.layer == "process" and item.finding == "dead":
-            state = "dead"
-    return state, evidence
+        return "ended"
+    if process.finding == "alive":
+        return "alive"
+    return "dead" if process.finding == "dead" else "silent"
 
 
 def lease_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence:
@@ -102,6 +110,29 @@ def heartbeat_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evide
     return Evidence("heartbeat", "alive", f"it last beat at {format_time(at)}", now)
 
 
+def integrity_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence:
+    """Can what it built on be read: the head, its last checkpoint, the revision that it started on?"""
+    sound = facts.sound
+    if sound is None:
+        return Evidence("integrity", "unknown", "nobody looked at what it builds on", now)
+    if sound.damaged:
+        return Evidence("integrity", "damaged", "; ".join(sound.damaged), now)
+    if sound.unknown:
+        return Evidence("integrity", "unknown", "; ".join(sound.unknown), now)
+    return Evidence("integrity", "sound", f"can be read: {', '.join(sound.fine)}", now)
+
+
+def space_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence:
+    """Is there room to recover and go on?"""
+    room = facts.room
+    if room is None:
+        return Evidence("space", "unknown", "nobody knows how much room there is", now)
+    files = "" if room.free_files is None else f" and {room.free_files} files"
+    text = f"{room.free_bytes // (1024 * 1024)} MiB{files} free"
+    short = room.free_bytes < NEEDED_BYTES or (room.free_files is not None and room.free_files < NEEDED_FILES)
+    return Evidence("space", "short" if short else "enough", text, now)
+
+
 def orphan_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence:
     """Did it start and never end gracefully?"""
     if record.ended_at is None:
@@ -112,4 +143,11 @@ def orphan_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence
     return Evidence("orphan", finding, f"it ended {how} at {format_time(record.ended_at)}{reason}", now)
 
 
-LAYERS: tuple[Layer, ...] = (lease_layer, process_layer, heartbeat_layer, orphan_layer)
+LAYERS: tuple[Layer, ...] = (
+    lease_layer,
+    process_layer,
+    heartbeat_layer,
+    integrity_layer,
+    space_layer,
+    orphan_layer,
+)

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
 from gitctx.sessions.process import ProcessFacts, ask_psutil, read_proc
 
@@ -18,6 +19,13 @@ _LONGEST_ANCESTRY = 128
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _REMOTE = "nfs cifs smb 9p fuse virtiofs afs ceph gluster lustre gpfs beegfs ocfs gfs pvfs ncpfs coda vboxsf prl_fs"
 _REMOTE_KINDS = tuple(_REMOTE.split())
+
+
+class Room(NamedTuple):
+    """What is free on a file system: for this user, in bytes; and how many files more (None: it keeps no count)."""
+
+    free_bytes: int
+    free_files: int | None
 
 
 class Machine:
@@ -69,6 +77,14 @@ class Machine:
     def own_pid(self) -> int:
         """The number of this process."""
         return os.getpid()
+
+    def room(self, path: str) -> Room | None:
+        """What is free on the file system at `path`; None if it doesn't tell."""
+        try:
+            found = os.statvfs(path)
+        except OSError:
+            return None
+        return Room(found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None)
 
     def is_local(self, path: str) -> bool:
         """Whether the file system at `path` is this host's alone. False if that can't be told."""

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gitctx.errors import CorruptStore, SessionEnded, SessionNotFound, SessionTaken
+from gitctx.errors import CorruptStore, ObjectMissing, SessionEnded, SessionNotFound, SessionTaken
 from gitctx.format.documents import format_time
 from gitctx.format.records import decode_session, session_path
 from gitctx.sessions.issuing import Issuer
 from gitctx.sessions.leases import is_file_name
-from gitctx.sessions.liveness import judge
+from gitctx.sessions.liveness import judge, state_of
 from gitctx.values import SessionId, SessionStatus
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from gitctx.sessions.facts import Surroundings
+    from gitctx.sessions.ground import Ground
     from gitctx.sessions.machine import Machine
     from gitctx.store import Store
     from gitctx.values import Revision, SessionRecord, SessionState
+
+
+BY_ACTOR = "actor:"
+"""How `recovered_by` begins where somebody recovered a session outside any session of their own."""
 
 
 class Roster:
@@ -49,29 +56,36 @@ class Roster:
 
     def get(self, id: str) -> SessionStatus:
         """A session with the verdict on it and the evidence. Raises SessionNotFound."""
-        return self._status(self.record(id), self._issuer.surroundings())
+        return self._scan().status(self.record(id))
 
     def list(self, *, include_ended: bool = True) -> Sequence[SessionStatus]:
-        """All sessions, newest first. Records that can't be read are left out (`verify` names them)."""
-        here = self._issuer.surroundings()
+        """All sessions, newest first. Records that can't be read are left out (`verify` names them).
+
+        What an ended session built on isn't looked at; `get` does that.
+        """
+        scan = self._scan()
         records = [record for record in self._records() if include_ended or record.ended_at is None]
         records.sort(key=lambda record: (record.started_at, record.id), reverse=True)
-        return [self._status(record, here) for record in records]
+        return [scan.status(record, ground_too=record.ended_at is None) for record in records]
+
+    def open_ids(self) -> Sequence[SessionId]:
+        """The sessions that haven't ended, wherever they run."""
+        return [record.id for record in self._records() if record.ended_at is None]
 
     def state(self, id: str) -> SessionState:
         """Whether a session is alive, silent, dead or ended. Raises SessionNotFound."""
         record = self.record(id)
         if record.ended_at is not None:
             return "ended"
-        return judge(record, self._issuer.surroundings().facts_of(record), self.store.config.clock())[0]
+        return state_of(record, self._issuer.surroundings().facts_of(record), self.store.config.clock())
 
     def require_active(self, id: str) -> SessionRecord:
         """The record of a session that may go on writing. Raises SessionNotFound, SessionEnded, SessionTaken."""
         record = self.record(id)
         if record.recovered_by is not None:
             raise SessionTaken(
-                f"the session {id} was taken over by the session {record.recovered_by}",
-                hint="start a new session with `gitctx session start`",
+                f"the session {id} was taken over by {taker(record.recovered_by)}",
+                hint="what it wrote is kept; to go on, start a new session with `gitctx session start`",
                 details={"session": id, "recovered_by": record.recovered_by},
             )
         if record.ended_at is not None:
@@ -116,7 +130,7 @@ class Roster:
     def _is_active(self, id: str) -> bool:
         try:
             self.require_active(id)
-        except (SessionNotFound, SessionEnded, SessionTaken, CorruptStore):
+        except (SessionNotFound, SessionEnded, SessionTaken, CorruptStore, ObjectMissing):
             return False
         return True
 
@@ -124,16 +138,40 @@ class Roster:
         for key, etag in (view := self.store.sessions.view()).etags():
             try:
                 record = decode_session(view.blob(etag))
-            except CorruptStore:
+            except (CorruptStore, ObjectMissing):
                 continue
             if key == session_path(record.id):
                 yield record
 
-    def _status(self, record: SessionRecord, here: Surroundings) -> SessionStatus:
-        facts = here.facts_of(record)
-        state, evidence = judge(record, facts, self.store.config.clock())
-        ours = facts.lease is not None and facts.lease.lease.instance == here.instance
-        return SessionStatus(record, state, facts.lease.beat_at if facts.lease is not None and ours else None, evidence)
+    def _scan(self) -> Scan:
+        from gitctx.sessions.ground import Ground
+
+        ground = Ground(self.store)
+        return Scan(self._issuer.surroundings(ground), ground, self.store.config.clock)
+
+
+class Scan:
+    """One look at many sessions, through all layers of evidence."""
+
+    def __init__(self, here: Surroundings, ground: Ground, clock: Callable[[], datetime]) -> None:
+        self._here = here
+        self._clock = clock
+        self.ground = ground
+
+    def status(self, record: SessionRecord, *, ground_too: bool = True) -> SessionStatus:
+        """The verdict on a session."""
+        facts = self._here.facts_of(record, ground_too=ground_too)
+        state, evidence = judge(record, facts, self._clock())
+        ours = facts.lease is not None and facts.lease.lease.instance == self._here.instance
+        beat_at = facts.lease.beat_at if facts.lease is not None and ours else None
+        mark = self.ground.last_checkpoint(record)
+        return SessionStatus(record, state, beat_at, evidence, mark.name if mark is not None else None)
+
+
+def taker(recovered_by: str) -> str:
+    """Who recovered a session, in words."""
+    actor = recovered_by.removeprefix(BY_ACTOR)
+    return f"the session {actor}" if actor == recovered_by else f"{actor} (outside any session)"
 
 
 def session_not_found(id: str) -> SessionNotFound:

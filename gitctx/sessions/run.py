@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gitctx.sessions.sessions import Sessions
 
 _PR_SET_PDEATHSIG = 1
-_FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+_FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _IGNORED = (signal.SIGINT, signal.SIGQUIT)
 
 
@@ -40,12 +40,12 @@ def run_command(
     """Run a command as a session that this process holds; its exit code, or 128 plus the signal that killed it.
 
     The command inherits standard input and outputs and gets `environment` (all of it; the library reads none), with
-    GITCTX_SESSION, GITCTX_STORE and GITCTX_ACTOR added. SIGTERM and SIGHUP are passed on to it; SIGINT and SIGQUIT,
-    which a terminal sends to both, are left to it. On Linux it gets a SIGTERM when this process is killed; what it
-    started itself doesn't. The session ends gracefully if the command ended by itself, whatever its exit code.
-    `on_start` is called when the session is there, before the command. To be called from the main thread: elsewhere no
-    signal is passed on. Raises InvalidInput if there is no such command, and what `Sessions.start` and `end` raise (if
-    the command has run, `details` holds its `exit_code`).
+    GITCTX_SESSION, GITCTX_STORE and GITCTX_ACTOR added. SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are passed on to it;
+    SIGINT and SIGQUIT, which a terminal sends to both, are left to it. On Linux it gets a SIGTERM when this process is
+    killed; what it started itself doesn't. The session ends gracefully if the command ended by itself, whatever its
+    exit code. `on_start` is called when the session is there, before the command. To be called from the main thread:
+    elsewhere no signal is passed on. Raises InvalidInput if there is no such command, and what `Sessions.start` and
+    `end` raise (if the command has run, `details` holds its `exit_code`).
     """
     program = _find(command, environment)
     session = sessions.start(actor=actor, agent=agent or PurePath(program).name, message=message, beat_every_s=None)

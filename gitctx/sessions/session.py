@@ -9,7 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from gitctx.errors import GitctxError, LeaseLost, SessionEnded, SessionNotFound, SessionTaken
-from gitctx.values import SessionId, SessionRecord
+from gitctx.sessions import ends
+from gitctx.values import Recovery, SessionId, SessionRecord
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 BEAT_EVERY_S = 15.0
 """How often a held session beats."""
+_PATIENCE_S = 1.0
+"""How long an end waits for a heartbeat that hangs, on a disk that doesn't answer."""
 
 _in_hand: weakref.WeakSet[Session] = weakref.WeakSet()
 
@@ -36,6 +39,8 @@ class Session:
         self._issuer = issuer
         self._record = record
         self._lock = lock
+        self.recovery = Recovery()
+        """What was recovered when this session started."""
         self._pid = os.getpid()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -82,13 +87,40 @@ class Session:
     def end(self, *, reason: str = "", graceful: bool = True) -> SessionRecord:
         """End the session; ending it again changes nothing. The record. Raises what `Branch.write` raises."""
         self._refuse_in_child()
+        self._stop_beating()
+        try:
+            self._record = self._sessions.end(self.id, reason=reason, graceful=graceful)
+        except Exception:
+            raise
+        except BaseException:
+            ends.expect_no_more(self)  # who interrupts an end doesn't want to wait for another one at the exit
+            raise
+        self._release()
+        return self._record
+
+    def end_apart(self, reason: str) -> None:
+        """End the session through handles of its own, without waiting for anything that this program's other threads
+        do, or for writers that stand still. Raises what `Branch.write` raises.
+        """
+        self._stop.set()
+        if os.getpid() == self._pid:
+            self._record = self._sessions.apart().end(self.id, reason=reason)
+            self._stop_beating()
+            self._release()
+
+    def _stop_beating(self) -> None:
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
-        with self._guard:
-            self._record = self._sessions.end(self.id, reason=reason, graceful=graceful)
-            self._let_go()
-        return self._record
+            self._thread.join(_PATIENCE_S)
+
+    def _release(self) -> None:
+        """Let the lease's lock go, unless a heartbeat that hangs may still use it; then it goes with the process."""
+        ends.expect_no_more(self)
+        if self._guard.acquire(timeout=_PATIENCE_S):
+            try:
+                self._let_go()
+            finally:
+                self._guard.release()
 
     def keep_beating(self, every_s: float) -> None:
         """Beat from a thread until the session ends."""

@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from gitctx.errors import CorruptStore, GitctxError, InvalidInput, InvalidName, SessionNotFound
+from gitctx import failpoints
+from gitctx.config import RetryPolicy
+from gitctx.errors import GitctxError, InvalidInput, InvalidName
 from gitctx.format.documents import new_ulid
 from gitctx.format.keys import check_actor, check_message, check_write_id
 from gitctx.format.records import decode_session, encode_session, session_path
+from gitctx.sessions import ends
 from gitctx.sessions.roster import Roster, session_not_found
 from gitctx.sessions.session import BEAT_EVERY_S, Session
-from gitctx.store.bases import forget_session
 from gitctx.store.request import Planned, Request
-from gitctx.values import SessionId, SessionRecord
+from gitctx.values import Recovery, SessionId, SessionRecord
 
 if TYPE_CHECKING:
     from gitctx.sessions.process import ProcessFacts
     from gitctx.store import View
+    from gitctx.values import Handover
 
-_UNRECORDED_LEASE_KEPT = timedelta(days=1)
 _MAX_AGENT_CHARACTERS = 64
+_APART_PATIENCE_S = 0.25
+_APART_RETRY = RetryPolicy(deadline_s=3.0)
 
 
 class Sessions(Roster):
@@ -41,34 +44,75 @@ class Sessions(Roster):
         message: str = "",
         id: str | None = None,
         beat_every_s: float | None = BEAT_EVERY_S,
+        on_signals: bool = True,
+        recover: bool = True,
     ) -> Session:
         """Start a session, tied to the process `pid`: when that is gone, the session is dead.
 
         With `hold`, this process (the default for `pid`) holds the session until it ends it, and beats every
-        `beat_every_s` seconds (None: not by itself). Without, the call only registers the session; then `pid` is by
-        default the nearest ancestor that isn't a shell or a wrapper. `id` is the idempotency key of the write: the same
-        id again gives the same session. Raises InvalidInput if there is no such process, InvalidName, SessionEnded, and
-        what `Branch.write` raises.
-        """
-        from gitctx.store.edits import digest_of
+        `beat_every_s` seconds (None: not by itself). It is ended at the program's exit at the latest, and with
+        `on_signals` when SIGTERM, SIGHUP or SIGINT would end the program unhandled. Without `hold`, the call only
+        registers the session; then `pid` is by default the nearest ancestor that isn't a shell or a wrapper.
 
+        With `recover`, sessions that are found dead are recovered by this one; its `recovery` says which. That failing
+        keeps no session from starting. `id` is the idempotency key of the write: the same id again gives the same
+        session. Raises InvalidInput if there is no such process, InvalidName, SessionEnded, and what `Branch.write`
+        raises.
+        """
         process = self._anchor(pid, hold=hold)
         record = self._new_record(check_actor(actor), _check_agent(agent), process)
-        request = Request(
+        request = self._start_request(record, process, message=message, id=id)
+        session = self._register(record, request, hold=hold)
+        if hold:
+            ends.expect(session, on_signals=on_signals)
+        failpoints.hit("session.after_register")
+        if recover:
+            session.recovery = self._recover_for(session)
+        if hold and beat_every_s is not None:
+            session.keep_beating(beat_every_s)
+        return session
+
+    def _start_request(self, record: SessionRecord, process: ProcessFacts, *, message: str, id: str | None) -> Request:
+        from gitctx.store.edits import digest_of
+
+        started = [process.pid, process.started_at]
+        return Request(
             op="session-start",
             subject=f"session-start {record.id}",
-            actor=actor,
+            actor=record.actor,
             plan=lambda view: Planned(changes={session_path(record.id): encode_session(record)}),
             message=check_message(message),
             session=record.id,
             id=check_write_id(id) if id is not None else None,
-            digest=digest_of("session-start", [], actor=actor, agent=agent, pid=[process.pid, process.started_at]),
+            digest=digest_of("session-start", [], actor=record.actor, agent=record.agent, pid=started),
         )
-        self._sweep()
-        session = self._register(record, request, hold=hold)
-        if hold and beat_every_s is not None:
-            session.keep_beating(beat_every_s)
-        return session
+
+    def recover(
+        self, id: str | None = None, *, actor: str, session: str | None = None, silent: bool = False, message: str = ""
+    ) -> Recovery:
+        """Recover one session, or all that are dead: close them with the evidence. With `silent` also a session of
+        which nothing is proved; if it lives after all, its next write raises SessionTaken.
+
+        `session` is the one that goes on, if there is one; it is noted in the records. Of several who recover one
+        session exactly one closes it: only there it is among the result's `recovered`. Raises (only with `id`)
+        SessionNotFound, CorruptStore, SessionNotDead; InvalidName, SessionEnded (of `session`), and what
+        `Branch.write` raises.
+        """
+        from gitctx.sessions.recoveries import Recoverer, Recoveries
+
+        own = self.require_active(session).id if session is not None else None
+        by = Recoverer(check_actor(actor), own, check_message(message))
+        recoveries = Recoveries(self, self._issuer)
+        return recoveries.one(id, by, silent=silent) if id is not None else recoveries.all(by, silent=silent)
+
+    def handover(self, id: str, *, most_writes: int = 20) -> Handover:
+        """What a session leaves to whoever continues: its writes since its last checkpoint, and more.
+
+        Raises SessionNotFound, CorruptStore, ObjectMissing.
+        """
+        from gitctx.sessions.handover import handover_of
+
+        return handover_of(self.store, self.get(id), most_writes=most_writes)
 
     def beat(self, id: str) -> None:
         """Note a sign of life of a session. Raises SessionNotFound, SessionEnded, SessionTaken.
@@ -108,8 +152,15 @@ class Sessions(Roster):
                     session=id,
                 )
             )
-        self._forget(id)
+        self._issuer.forget(id)
         return self.record(id)
+
+    def apart(self) -> Sessions:
+        """The same sessions through handles of their own, which wait for nobody who stands still."""
+        from gitctx.store import Store
+
+        config = replace(self.store.config, group_commit=False, queue_patience_s=_APART_PATIENCE_S, retry=_APART_RETRY)
+        return Sessions(Store.open(self.store.path, config), self.machine)
 
     def _register(self, record: SessionRecord, request: Request, *, hold: bool) -> Session:
         """Lease first, then the record: a session that is recorded always has a lease to be judged by.
@@ -117,6 +168,7 @@ class Sessions(Roster):
         The lease stays if the record was perhaps written.
         """
         lock = self._issuer.issue(record, held=hold)
+        failpoints.hit("session.after_lease")
         try:
             found = SessionId(self.store.sessions.write(request).key.removesuffix(".json"))
         except BaseException as error:
@@ -172,22 +224,12 @@ class Sessions(Roster):
             )
         return process
 
-    def _forget(self, id: str) -> None:
-        self._issuer.leases.remove(id)
-        forget_session(self.store.path, id)
-
-    def _sweep(self) -> None:
-        """Take away what sessions left that ended elsewhere, or that a killed start never recorded."""
-        now = self.store.config.clock()
-        for seen in self._issuer.leases.all():
-            try:
-                if self.record(seen.lease.session).ended_at is not None:
-                    self._forget(seen.lease.session)
-            except SessionNotFound:
-                if not seen.locked and now - seen.beat_at > _UNRECORDED_LEASE_KEPT:
-                    self._forget(seen.lease.session)
-            except CorruptStore:
-                continue
+    def _recover_for(self, session: Session) -> Recovery:
+        """What goes wrong is told and keeps nothing from going on."""
+        try:
+            return self.recover(actor=session.record.actor, session=session.id)
+        except (GitctxError, OSError) as error:
+            return Recovery(problem=str(error))
 
 
 def _check_agent(agent: str) -> str:

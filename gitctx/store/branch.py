@@ -10,9 +10,11 @@ from gitctx.store.view import View
 from gitctx.values import Revision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
     from gitctx.config import Config
+    from gitctx.errors import GitctxError
     from gitctx.store.parcel import PlanMaker
     from gitctx.store.queue import Turn
     from gitctx.store.request import Request
@@ -68,6 +70,13 @@ class Branch:
         (repeat with its id).
         """
         return self._get_writer().write(request)
+
+    def write_all(self, requests: Sequence[Request]) -> list[Written | GitctxError]:
+        """Make several writes in their order, each a commit of its own, many of them by one compare-and-swap.
+
+        What became of each: as `write` returns or raises it. None of them keeps another from being made.
+        """
+        return self._get_writer().write_all(requests)
 
     def turn(self) -> AbstractContextManager[Turn]:
         """A place in the writer queue of this branch, for what only its holder may do."""

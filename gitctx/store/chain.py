@@ -5,6 +5,7 @@ from __future__ import annotations
 from gitctx.config import Config
 from gitctx.errors import IdReused
 from gitctx.format import layout, messages
+from gitctx.format.keys import SETTINGS_KEY
 from gitctx.format.objects import Object, make_object
 from gitctx.repository import Repository
 from gitctx.store.branch import Branch
@@ -12,7 +13,6 @@ from gitctx.store.draft import Draft
 from gitctx.store.ids import IdIndex
 from gitctx.store.pending import Pending
 from gitctx.store.request import Planned
-from gitctx.store.view import View
 from gitctx.values import EntryEtag, Etag, Revision, WriteId, Written
 
 
@@ -28,11 +28,12 @@ class Chain:
         self._ids = ids
         self._hostname = hostname
         self._draft = Draft(repository)
-        self._view = View(self._draft, head, branch.view(head).tree)
+        self._view = branch.view(head).through(self._draft)
         self._own_ids: set[str] = set()
         self.start = head
         self.objects: dict[str, Object] = {}
         self.commits = 0
+        self.subject = ""
         self.weight = 0
 
     @property
@@ -55,38 +56,47 @@ class Chain:
             if earlier is not None:
                 return earlier
         planned = request.plan(view)
-        blobs = {key: make_object("blob", data) for key, data in planned.changes.items() if data is not None}
-        etags: dict[str, str | None] = {
-            key: None if data is None else blobs[key].oid for key, data in planned.changes.items()
-        }
+        etags: dict[str, str | None] = {}
+        new_blobs: dict[str, Object] = {}
+        for key, data in planned.changes.items():
+            if data is None:
+                etags[key] = None
+                continue
+            blob = make_object("blob", data)
+            etags[key] = blob.oid
+            if self._is_needed(blob, view.etag(key)):
+                new_blobs[blob.oid] = blob
         etags.update(planned.etags)
         root = layout.apply(self._draft, view.tree, etags)
         entries = tuple(
-            EntryEtag(key, _etag(etags[key]) if key in etags else view.etag(key))
-            for key in planned.entries or sorted(etags)
+            [
+                EntryEtag(key, _etag(etags[key]) if key in etags else view.etag(key))
+                for key in planned.entries or sorted(etags)
+            ]
         )
-        new_blobs = {item.oid: item for key, item in blobs.items() if self._is_needed(item, view.etag(key))}
         if root == view.tree and not request.always:
             self.objects.update(new_blobs)
             return Written(view.revision, view.revision, WriteId(pending.id), False, pending.retries, (), entries)
         commit = self._commit(pending, root, planned)
         self.objects.update(new_blobs)
-        self.objects.update((item.oid, item) for item in self._draft.take_reachable(root))
+        for item in self._draft.take_reachable(root):
+            self.objects[item.oid] = item
         self.objects[commit.oid] = commit
         for blob in new_blobs.values():
             self._draft.keep_blob(blob)
+            self.weight += len(blob.data)
         revision = Revision(commit.oid)
-        self._view = View(self._draft, revision, root)
+        self._view = view.after(revision, root, settings_stay=SETTINGS_KEY not in etags)
         self._own_ids.add(pending.id)
         self.commits += 1
-        self.weight += sum(len(blob.data) for blob in new_blobs.values())
+        self.subject = self.subject or request.subject
         return Written(revision, revision, WriteId(pending.id), True, pending.retries, planned.superseded, entries)
 
     def published(self) -> None:
         """Remember what readers and the next writer will ask for."""
         for oid, (tree, _) in self._draft.fresh.items():
             self._repository.remember_tree(oid, tree)
-        self._branch.remember(View(self._repository, self._view.revision, self._view.tree))
+        self._branch.remember(self._view.through(self._repository))
 
     def _is_needed(self, blob: Object, before: Etag | None) -> bool:
         """Whether a blob has to be written: also when the entry has it already, but its object is torn."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from gitctx.format.layout import Tree
 from gitctx.format.objects import Object, make_object
 from gitctx.repository import Repository
@@ -49,6 +51,10 @@ class Draft:
     def take_reachable(self, root: str) -> list[Object]:
         """The trees written since the last call that the root needs; not those that only an intermediate step made."""
         recent, self._recent = self._recent, {}
+        path = list(recent.values())
+        path.reverse()
+        if path and path[0].oid == root and all(bytes.fromhex(low.oid) in high.data for high, low in pairwise(path)):
+            return path
         pending = [recent.pop(root)] if root in recent else []
         needed = []
         while pending:

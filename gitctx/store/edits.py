@@ -195,6 +195,8 @@ class _Planning:
             )
 
     def _check(self, key: str, if_match: str | None, if_absent: bool) -> None:
+        if if_match is None and not if_absent:
+            return
         current = self._etag(key)
         if if_absent and current is not None:
             raise PreconditionFailed(

@@ -10,6 +10,8 @@ from gitctx.format.messages import Commit
 from gitctx.repository import Repository
 from gitctx.values import Etag, Revision, SessionId, Write, WriteId
 
+_NEAR = 64
+
 
 class History:
     """The history of a store, read from its commits. Newest first, each commit compared with its first parent."""
@@ -35,22 +37,49 @@ class History:
         """Writes reachable from `start` and not from `hide`, newest first.
 
         `key` keeps those that changed that entry, or anything below that folder if it ends in a slash; `actor`,
-        `session` and `since` (author time) those that match. Costs one look at each commit on the way.
+        `session` and `since` (author time) those that match. Costs one look at each commit on the way; for a key, git
+        does the looking once it is far away.
         """
-        for revision, commit in self._repository.walk(start, hide):
+        found = self._repository.walk(start, hide) if key is None else self._touching(start, hide, key, all_sides=True)
+        for revision, commit in found:
             if actor is not None and commit.author.name != actor:
                 continue
             if session is not None and commit.trailer(messages.SESSION) != session:
                 continue
             if since is not None and commit.author.at < since:
                 continue
-            if key is not None and not self._touches(commit, key):
-                continue
             yield _write(revision, commit, tuple(self._keys(commit)))
 
     def last_write(self, start: str, key: str) -> Write | None:
-        """The newest write that changed a key; None if none did."""
-        return next(self.writes(start, key=key), None)
+        """The write that made what a key holds (or removed it); None if none did."""
+        now = self._at(self._repository.read_commit(start).tree, key)
+        for revision, commit in self._touching(start, (), key, all_sides=False):
+            if self._at(commit.tree, key) == now:
+                return _write(revision, commit, tuple(self._keys(commit)))
+        return None
+
+    def _touching(
+        self, start: str, hide: tuple[str, ...], key: str, *, all_sides: bool
+    ) -> Iterator[tuple[str, Commit]]:
+        """Commits that changed a key. The nearest are looked at here, unless a merge comes up; the rest by git."""
+        oid = start
+        commit = self._repository.read_commit(start)
+        here = self._at(commit.tree, key)
+        for _ in range(0 if hide else _NEAR):
+            if len(commit.parents) > 1:
+                break
+            parent = commit.parents[0] if commit.parents else None
+            before = self._repository.read_commit(parent) if parent else None
+            there = self._at(before.tree, key) if before else layout.NOTHING
+            if here != there:
+                yield oid, commit
+            if parent is None or before is None:
+                return
+            oid, commit, here = parent, before, there
+        paths = layout.possible_paths(key.rstrip("/"))
+        for found, touched in self._repository.touching(oid, hide, paths, all_sides=all_sides):
+            if self._touches(touched, key):
+                yield found, touched
 
     def _keys(self, commit: Commit) -> list[str]:
         before = self._parent_folder(commit)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import select
 import struct
 import sys
 import time
@@ -61,6 +62,7 @@ class OwnMailbox:
         self._name = f"{os.getpid()}-{secrets.token_hex(6)}"
         self._file = -1
         self._socket: socket.socket | None = None
+        self._poll = select.poll()
         self._number = 0
         self._length = 0
         self._open()
@@ -76,6 +78,8 @@ class OwnMailbox:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             bell.bind(_address(self._name))
+            bell.setblocking(False)
+            self._poll.register(bell, select.POLLIN)
             self._socket = bell
         except OSError:
             self._socket = None
@@ -99,9 +103,9 @@ class OwnMailbox:
             time.sleep(min(seconds, _LONGEST_NAP_S))
             return False
         try:
-            self._socket.settimeout(seconds)
-            self._socket.recv(16)
-        except (TimeoutError, InterruptedError, BlockingIOError):
+            if self._poll.poll(max(1, int(seconds * 1000))):
+                self._socket.recv(16)
+        except (InterruptedError, BlockingIOError):
             pass
         except OSError:
             time.sleep(min(seconds, _LONGEST_NAP_S))
@@ -130,7 +134,6 @@ class OwnMailbox:
 
     def _drain(self, bell: socket.socket) -> None:
         """Forget who rang for the request before."""
-        bell.setblocking(False)
         with suppress(OSError):
             while True:
                 bell.recv(16)
@@ -156,7 +159,7 @@ class Mailboxes:
         return self._all(own, bodies=False)
 
     def asked(self, own: int) -> list[Asked]:
-        """What the others want, in the order of their tickets."""
+        """What the others want and wasn't answered yet, in the order of their tickets."""
         return [asked for asked in self._all(own, bodies=True) if asked.body]
 
     def _all(self, own: int, *, bodies: bool) -> list[Asked]:
@@ -177,7 +180,7 @@ class Mailboxes:
             if len(start) < _BODY_AT:
                 return None
             ticket, number, length, head = _REQUEST.unpack_from(start)
-            if ticket in (0, own + 1):
+            if ticket in (0, own + 1) or (length and _ANSWER.unpack_from(start, _ANSWER_AT)[0] == number):
                 return None
             if not bodies:
                 return Asked(name, ticket - 1, number, "", False, b"")

@@ -22,8 +22,11 @@ PlanMaker = Callable[[bytes, str | None], Callable[[View], Planned]]
 """Makes the plan of a request from its parcel and its session."""
 
 
+_as_text = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+
+
 def _join(header: Any, *bodies: bytes) -> bytes:
-    text = json.dumps(header, ensure_ascii=True, separators=(",", ":")).encode("ascii")
+    text = _as_text(header).encode("ascii")
     return b"".join((struct.pack(">I", len(text)), text, *bodies))
 
 

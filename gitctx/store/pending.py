@@ -62,5 +62,5 @@ class Pending:
         self._bell.acquire()
 
     def _ring(self) -> None:
-        if self._bell is not None:
+        if self._bell is not None and self._bell.locked():
             self._bell.release()

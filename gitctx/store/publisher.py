@@ -45,7 +45,7 @@ class Publisher:
         """A chain to build on a head."""
         return Chain(self._branch, self._repository, self._config, ids, self._hostname, head)
 
-    def publish(self, turn: Turn, chain: Chain, what: str, *, durable: bool) -> None:
+    def publish(self, turn: Turn, chain: Chain, *, durable: bool) -> None:
         """Make a chain the head; durable: what it is built on, its objects, then the ref are on disk.
 
         Raises RefMoved and RefLocked as outcomes, SwapUnsettled (perhaps it was made); DiskFull, StoreReadOnly and
@@ -55,8 +55,8 @@ class Publisher:
             self._repository.sync_everything()
         objects = list(chain.objects.values())
         if chain.commits:
-            what = what if chain.commits == 1 else f"{what} and {chain.commits - 1} more"
-            self._swap(objects, chain.head, chain.start, what, durable=durable)
+            more = f" and {chain.commits - 1} more" if chain.commits > 1 else ""
+            self._swap(objects, chain.head, chain.start, chain.subject + more, durable=durable)
             chain.published()
         elif objects:
             self._put_down(objects, durable=durable)

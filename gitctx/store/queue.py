@@ -66,9 +66,15 @@ class Turn:
         self.ticket = ticket
         self.held = held
         self.alone = held and alone
+        self._note: Note | None = None
 
     def note(self) -> Note:
         """What the last writer left. A note that is torn or can't be read counts as none."""
+        if self._note is None or not self.held:
+            self._note = self._read_note()
+        return self._note
+
+    def _read_note(self) -> Note:
         match = _NOTE.fullmatch(_read_note(self._descriptor))
         if match is None:
             return Note(None, None)
@@ -79,6 +85,7 @@ class Turn:
         """Leave a note for the next writer. Without a turn, or when it can't be written, there is simply none."""
         if not self.held:
             return
+        self._note = None
         try:
             os.pwrite(self._descriptor, f"{published} {durable or '0' * 40}\n".encode(), _NOTE_AT)
         except OSError:
@@ -86,10 +93,21 @@ class Turn:
 
     def others_wait(self) -> bool:
         """Whether anybody may be waiting behind us."""
+        return self.drawn() > 0
+
+    def drawn(self) -> int:
+        """How many came after us, whether they are still there or not."""
         try:
-            return self.ticket >= 0 and Tickets(self._descriptor).drawn_since(self.ticket)
+            return Tickets(self._descriptor).drawn_since(self.ticket) if self.ticket >= 0 else 0
         except OSError:
-            return False
+            return 0
+
+    def next_ticket(self) -> int | None:
+        """The lowest ticket behind us that is still held; None if nobody waits."""
+        try:
+            return Tickets(self._descriptor).first_of(self.ticket + 1, self.ticket + 1 + self.drawn())
+        except OSError:
+            return None
 
     def is_first(self) -> bool:
         """Whether nobody is in front of us: whoever is next then waits for us to leave."""
@@ -112,7 +130,7 @@ class WriterQueue:
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
-        self._idle: list[tuple[int, int]] = []
+        self._idle: list[_OpenQueue] = []
         weakref.finalize(self, _close_idle, self._idle)
 
     @contextmanager
@@ -122,10 +140,11 @@ class WriterQueue:
         The block runs in any case: without a turn if there is no queue to be had, or if there is nothing left to wait
         for at our `place`. Raises nothing of its own.
         """
-        descriptor = self._open()
-        if descriptor < 0:
+        opened = self._open()
+        if opened is None:
             yield Turn(-1, held=False, alone=False)
             return
+        descriptor = opened.descriptor
         if not tickets.AVAILABLE:
             wait = _LockWait(descriptor, patience_s)
             try:
@@ -140,43 +159,58 @@ class WriterQueue:
             failpoints.hit("queue.after_acquire")
             yield turn
         finally:
-            self._close(descriptor)
+            self._close(opened)
 
-    def _open(self) -> int:
+    def _open(self) -> _OpenQueue | None:
         """The file, opened; the one that was used last if it is still that file and nobody uses it."""
         with suppress(OSError, IndexError):
-            descriptor, pid = self._idle.pop()
-            if pid == os.getpid():
-                if os.path.samestat(os.stat(self._path), os.fstat(descriptor)):
-                    return descriptor
-                descriptors.close(descriptor)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            opened = self._idle.pop()
+            if opened.pid == os.getpid():
+                if opened.file == _identity(os.stat(self._path)):
+                    return opened
+                descriptors.close(opened.descriptor)
         try:
-            return descriptors.hold(os.open(self._path, flags, 0o644))
+            return self._open_anew()
         except FileNotFoundError:
             try:
                 os.makedirs(os.path.dirname(self._path), exist_ok=True)
-                return descriptors.hold(os.open(self._path, flags, 0o644))
+                return self._open_anew()
             except OSError:
-                return -1
+                return None
         except OSError:
-            return -1
+            return None
 
-    def _close(self, descriptor: int) -> None:
+    def _open_anew(self) -> _OpenQueue:
+        descriptor = descriptors.hold(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        return _OpenQueue(descriptor, os.getpid(), _identity(os.fstat(descriptor)))
+
+    def _close(self, opened: _OpenQueue) -> None:
         """Give the place back, and keep the file for the next turn."""
         try:
-            Tickets(descriptor).give_back()
+            Tickets(opened.descriptor).give_back()
         except OSError:
-            descriptors.close(descriptor)
+            descriptors.close(opened.descriptor)
             return
         if self._idle:
-            descriptors.close(descriptor)
+            descriptors.close(opened.descriptor)
         else:
-            self._idle.append((descriptor, os.getpid()))
+            self._idle.append(opened)
 
 
-def _close_idle(idle: list[tuple[int, int]]) -> None:
-    for descriptor, pid in idle:
+class _OpenQueue(NamedTuple):
+    """A queue file that was opened: by which process, and which file it is."""
+
+    descriptor: int
+    pid: int
+    file: tuple[int, int]
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_ino, status.st_dev
+
+
+def _close_idle(idle: list[_OpenQueue]) -> None:
+    for descriptor, pid, _ in idle:
         if pid == os.getpid():
             descriptors.close(descriptor)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gitctx.errors import BrokenHistory, InvalidKey, ObjectMissing
 from gitctx.format import layout
 from gitctx.repository import Repository
-from gitctx.repository.refs import NO_OBJECT
+from gitctx.repository.reflog import NO_OBJECT
 
 if TYPE_CHECKING:
     from gitctx.format.layout import Trees

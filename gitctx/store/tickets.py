@@ -16,7 +16,7 @@ import time
 AVAILABLE = hasattr(fcntl, "F_OFD_SETLKW")
 _FIRST = 1 << 20
 _GATE = 1 << 61
-_FLOCK = "hhqqi"
+_FLOCK = struct.Struct("hhqqi")
 _BUSY = {errno.EAGAIN, errno.EACCES}
 _LONGEST_NAP_S = 0.005
 
@@ -35,7 +35,7 @@ class Tickets:
                 return None
             time.sleep(nap)
             nap = min(2 * nap, _LONGEST_NAP_S)
-        number = self._number(0)
+        number = self._next()
         while not self._lock(fcntl.F_WRLCK, _FIRST + number, 1):
             number += 1
         os.pwrite(self._descriptor, (number + 1).to_bytes(8, "big"), 0)
@@ -44,8 +44,9 @@ class Tickets:
 
     def lowest(self) -> int:
         """The lowest number that counts."""
-        lowest = self._number(8)
-        return lowest if lowest <= self._number(0) else 0
+        raw = os.pread(self._descriptor, 16, 0)
+        lowest = _number(raw[8:])
+        return lowest if lowest <= _number(raw[:8]) else 0
 
     def pass_over(self, number: int) -> None:
         """Let tickets up to this number count no longer."""
@@ -56,17 +57,17 @@ class Tickets:
         first = None
         end = number
         while end > start:
-            query = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _FIRST + start, end - start, 0)
+            query = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, _FIRST + start, end - start, 0)
             answer = fcntl.fcntl(self._descriptor, fcntl.F_OFD_GETLK, query)
-            kind, _, position, _, _ = struct.unpack(_FLOCK, answer)
+            kind, _, position, _, _ = _FLOCK.unpack(answer)
             if kind == fcntl.F_UNLCK:
                 break
             first = end = max(start, position - _FIRST)
         return first
 
-    def drawn_since(self, number: int) -> bool:
-        """Whether anybody drew a ticket after this one."""
-        return self._number(0) != number + 1
+    def drawn_since(self, number: int) -> int:
+        """How many tickets were drawn after this one."""
+        return max(0, self._next() - number - 1)
 
     def is_held(self, number: int) -> bool:
         """Whether somebody else holds this ticket."""
@@ -76,16 +77,19 @@ class Tickets:
         """Let go of every byte, whoever else has the file open."""
         self._lock(fcntl.F_UNLCK, 0, 0)
 
-    def _number(self, position: int) -> int:
-        raw = os.pread(self._descriptor, 8, position)
-        return int.from_bytes(raw, "big") % (1 << 40) if len(raw) == 8 else 0
+    def _next(self) -> int:
+        return _number(os.pread(self._descriptor, 8, 0))
 
     def _lock(self, kind: int, start: int, length: int) -> bool:
         try:
-            request = struct.pack(_FLOCK, kind, os.SEEK_SET, start, length, 0)
+            request = _FLOCK.pack(kind, os.SEEK_SET, start, length, 0)
             fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, request)
         except OSError as error:
             if error.errno in _BUSY:
                 return False
             raise
         return True
+
+
+def _number(raw: bytes) -> int:
+    return int.from_bytes(raw, "big") % (1 << 40) if len(raw) == 8 else 0

@@ -34,7 +34,7 @@ class View:
     remembered, as far as `_KNOWN_KEYS` and `_KNOWN_BYTES` go.
     """
 
-    __slots__ = ("_entries", "_found", "_repository", "_room", "revision", "tree")
+    __slots__ = ("_entries", "_found", "_repository", "_room", "_settings", "revision", "tree")
 
     def __init__(self, repository: Repository | Draft, revision: Revision, tree: str) -> None:
         self._repository = repository
@@ -43,6 +43,20 @@ class View:
         self._found: dict[str, Found] = {}
         self._entries: dict[str, Entry] = {}
         self._room = _KNOWN_BYTES
+        self._settings: Settings | None = None
+
+    def after(self, revision: Revision, tree: str, *, settings_stay: bool) -> View:
+        """What a write that is built on this content leaves; `settings_stay` if it didn't touch the settings."""
+        view = View(self._repository, revision, tree)
+        if settings_stay:
+            view._settings = self._settings
+        return view
+
+    def through(self, repository: Repository | Draft) -> View:
+        """The same content, with its objects from there."""
+        view = View(repository, self.revision, self.tree)
+        view._settings = self._settings
+        return view
 
     def find(self, key: str) -> Found:
         """What a key stands for: an entry, a folder, something foreign or nothing. Any text may be asked for."""
@@ -56,8 +70,13 @@ class View:
 
     def etag(self, key: str) -> Etag | None:
         """The etag at a key; None if there is no entry."""
-        entry = self.find(key).entry
-        return Etag(entry.oid) if entry is not None else None
+        found = self._found.get(key)
+        if found is None:
+            entry = layout.plain_entry(self._repository, self.tree, key)
+            if entry is not None:
+                return Etag(entry.oid)
+            found = self.find(key)
+        return Etag(found.entry.oid) if found.entry is not None else None
 
     def value(self, key: str) -> bytes | None:
         """The bytes at a key; None if there is no entry."""
@@ -128,6 +147,11 @@ class View:
 
     def settings(self) -> Settings:
         """The store's settings at this revision."""
+        if self._settings is None:
+            self._settings = self._read_settings()
+        return self._settings
+
+    def _read_settings(self) -> Settings:
         from gitctx.format.settings import DEFAULTS, parse_settings
 
         etag = self.etag(SETTINGS_KEY)

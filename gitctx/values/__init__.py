@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from gitctx.values.findings import Finding, Verification
     from gitctx.values.ids import ChangeKind, Durability, Etag, Json, Revision, SessionId, SessionState, WriteId
     from gitctx.values.recovery import Missed, Recovered, RecoveryScan, Rung
-    from gitctx.values.sessions import Claim, Evidence, SessionRecord, SessionStatus
+    from gitctx.values.sessions import (
+        Claim,
+        Evidence,
+        Handover,
+        LeftEntry,
+        RecoveredSession,
+        Recovery,
+        SessionRecord,
+        SessionStatus,
+    )
     from gitctx.values.writes import Checkpoint, Write, Written
 
 __all__ = [
@@ -28,9 +37,13 @@ __all__ = [
     "Etag",
     "Evidence",
     "Finding",
+    "Handover",
     "Json",
+    "LeftEntry",
     "Missed",
     "Recovered",
+    "RecoveredSession",
+    "Recovery",
     "RecoveryScan",
     "Revision",
     "Rung",
@@ -65,6 +78,10 @@ _WHERE = {
     "Rung": "recovery",
     "Claim": "sessions",
     "Evidence": "sessions",
+    "Handover": "sessions",
+    "LeftEntry": "sessions",
+    "RecoveredSession": "sessions",
+    "Recovery": "sessions",
     "SessionRecord": "sessions",
     "SessionStatus": "sessions",
     "Checkpoint": "writes",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from gitctx.values.ids import Revision, SessionId, SessionState
+from gitctx.values.ids import Etag, Revision, SessionId, SessionState
+
+if TYPE_CHECKING:
+    from gitctx.values.writes import Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +44,83 @@ class SessionRecord:
     end_reason: str | None = None
     graceful_shutdown: bool | None = None
     last_checkpoint: str | None = None
-    recovered_by: SessionId | None = None
+    recovered_by: str | None = None
+    """The session that closed it when it was found dead; `actor:<name>` if that was done outside any session."""
     recovered: tuple[SessionId, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStatus:
-    """A session with the verdict on it: state, last sign of life (None if it never beat here), evidence by layer."""
+    """A session with the verdict on it: state, last sign of life (None if it never beat here), evidence by layer.
+
+    `last_checkpoint` is the one it made last, as far as it is still there.
+    """
 
     record: SessionRecord
     state: SessionState
     last_beat_at: datetime | None
     evidence: tuple[Evidence, ...]
+    last_checkpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveredSession:
+    """A session that was closed because it was found dead, or taken over while it was silent (`state`).
+
+    `record` is as it was left, `evidence` why, `claims` are the names of those that became free by it.
+    """
+
+    record: SessionRecord
+    state: SessionState
+    evidence: tuple[Evidence, ...]
+    claims: tuple[str, ...]
+
+    @property
+    def why(self) -> str:
+        """The layer that decided, in a sentence."""
+        return next((each.text for each in self.evidence if each.layer == "process"), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What one look for dead sessions came to.
+
+    `unreadable` are sessions whose records can't be read; `problem` says why something wasn't done, "" if all was.
+    """
+
+    recovered: tuple[RecoveredSession, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftEntry:
+    """An entry that a session wrote: the etag it left (None: it removed it), whether somebody changed it since."""
+
+    key: str
+    etag: Etag | None
+    changed_since: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What a session leaves to whoever continues its work.
+
+    `since` is where its last checkpoint was taken, else where it started; `writes` are its own since then, newest
+    first, as many as were asked for of `writes_total`; `entries` those that these touched; `claims` the ones that are
+    still in its name, and `claims_freed` those that its recovery freed. `evidence` is what its recovery found; if it
+    wasn't recovered, what is found now.
+    """
+
+    status: SessionStatus
+    evidence: tuple[Evidence, ...]
+    since: Revision
+    writes: tuple[Write, ...]
+    writes_total: int
+    entries: tuple[LeftEntry, ...]
+    claims: tuple[str, ...]
+    claims_freed: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

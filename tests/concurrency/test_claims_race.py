@@ -24,7 +24,7 @@ from gitctx.sessions import Claims, Machine, Sessions
 from gitctx.store import Store
 store = Store.open(Path(sys.argv[1]))
 sessions = Sessions(store, Machine())
-session = sys.argv[2] or sessions.start(actor=sys.argv[3]).id
+session = sys.argv[2] or sessions.start(actor=sys.argv[3], recover=False).id
 claims = Claims(store, sessions, actor=sys.argv[3], session=session)
 print(session, flush=True)
 """

@@ -251,7 +251,8 @@ def test_the_claim_of_a_session_that_is_gone_is_taken_over_and_the_commit_says_s
     elif fate == "rebooted":
         machine.reboot()
         machine.run(300)
-        taker = Claims(store, sessions, actor="fresh", session=sessions.start(actor="fresh", pid=300, hold=False).id)
+        fresh = sessions.start(actor="fresh", pid=300, hold=False, recover=False)
+        taker = Claims(store, sessions, actor="fresh", session=fresh.id)
     else:
         sessions.end(before.session)
     state = "ended" if fate == "ended" else "dead"

@@ -18,6 +18,7 @@ SEGMENTS = st.sampled_from(["a", "b", "plan", "x.md", "é", "Plan", "a.b", "a0",
 KEYS = st.lists(SEGMENTS, min_size=1, max_size=3).map("/".join)
 ETAGS = st.integers(0, 5).map(etag)
 CHANGES = st.dictionaries(KEYS, st.none() | ETAGS, max_size=6)
+ONE_CHANGE = st.dictionaries(KEYS, ETAGS, min_size=1, max_size=1)
 WIDE = st.builds(
     lambda size, step, value: {f"wide/{number * step}": etag(value + number % 3) for number in range(size)},
     st.integers(200, 700),
@@ -38,9 +39,11 @@ def clash(keys: set[str]) -> bool:
     return any(other.startswith(key + "/") for key in keys for other in keys)
 
 
-@given(st.lists(CHANGES, max_size=8))
-def test_changes_one_after_the_other_give_what_building_from_scratch_gives(steps: list[dict[str, str | None]]) -> None:
-    trees = MemoryTrees()
+@given(st.lists(CHANGES | ONE_CHANGE, max_size=8), st.booleans())
+def test_changes_one_after_the_other_give_what_building_from_scratch_gives(
+    steps: list[dict[str, str | None]], warm: bool
+) -> None:
+    trees = MemoryTrees(warm=warm)
     root = trees.build({})
     model: dict[str, str] = {}
     for step in steps:

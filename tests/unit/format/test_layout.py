@@ -20,9 +20,9 @@ from gitctx_testkit.trees import MemoryTrees, etag
 Changes = dict[str, str | None]
 
 
-@pytest.fixture
-def trees() -> MemoryTrees:
-    return MemoryTrees()
+@pytest.fixture(params=[False, True], ids=["cold", "warm"])
+def trees(request: pytest.FixtureRequest) -> MemoryTrees:
+    return MemoryTrees(warm=request.param)
 
 
 def first_byte(name: str) -> str:

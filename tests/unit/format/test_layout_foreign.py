@@ -9,15 +9,15 @@ import pytest
 
 from gitctx.errors import InvalidKey
 from gitctx.format import layout
-from gitctx.format.objects import Node
+from gitctx.format.objects import Node, make_object
 from gitctx_testkit.trees import MemoryTrees, Nested, etag
 
 SYMLINK, SUBMODULE, EXECUTABLE = "120000", "160000", "100755"
 
 
-@pytest.fixture
-def trees() -> MemoryTrees:
-    return MemoryTrees()
+@pytest.fixture(params=[False, True], ids=["cold", "warm"])
+def trees(request: pytest.FixtureRequest) -> MemoryTrees:
+    return MemoryTrees(warm=request.param)
 
 
 def bucket(name: str, byte: int = 0) -> str:
@@ -246,3 +246,23 @@ def test_an_empty_folder_of_others_is_no_key_and_goes_with_normalising(trees: Me
     root = trees.build({"empty": {}, "a": etag(1)})
     agrees(trees, root, {"a": etag(1)})
     assert layout.normalise(trees, root) == canonical(trees, {"a": etag(1)})
+
+
+def test_a_tree_that_git_wouldnt_sort_like_that_is_sorted_by_the_next_change_of_one_entry(trees: MemoryTrees) -> None:
+    rows = [b"100644 %b\0%b" % (name, bytes(20)) for name in (b"z", b"a", b"m")]
+    item = make_object("tree", b"".join(rows))
+    trees.raw[item.oid] = item.data
+    root = layout.apply(trees, item.oid, {"m": etag(7)})
+    assert root == layout.apply(trees, trees.build({}), {"a": "0" * 40, "m": etag(7), "z": "0" * 40})
+
+
+def test_an_entry_whose_row_is_also_part_of_another_name_is_the_one_that_changes(trees: MemoryTrees) -> None:
+    """Names may hold what looks like the start of a row."""
+    twin = "b 100644 a"
+    root = layout.apply(trees, trees.build({}), {"a": etag(1), twin: etag(1), "c": etag(1)})
+    changed = layout.apply(trees, root, {"a": etag(2)})
+    assert {key: node.oid for key, node in layout.walk(trees, (changed,))} == {
+        "a": etag(2),
+        twin: etag(1),
+        "c": etag(1),
+    }

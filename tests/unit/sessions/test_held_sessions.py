@@ -66,6 +66,8 @@ def test_a_killed_holder_is_dead_at_the_next_look_and_the_kernel_let_its_lock_go
             "lease": "suspicious",
             "process": "dead",
             "heartbeat": "alive",
+            "integrity": "sound",
+            "space": "enough",
             "orphan": "open",
         }
 
@@ -216,11 +218,12 @@ def test_a_full_disk_does_not_stop_the_heartbeat(
     session.end()
 
 
-def test_a_program_that_forgets_to_end_its_session_still_exits(store: Store, sessions: Sessions) -> None:
+def test_a_program_that_forgets_to_end_its_session_still_exits_and_ends_it(store: Store, sessions: Sessions) -> None:
     with Child(HOLD, store.path) as child:
         id = child.line()
         assert child.process.wait(30) == 0
-        assert sessions.state(id) == "dead"
+        record = sessions.record(id)
+        assert (sessions.state(id), record.graceful_shutdown, record.end_reason) == ("ended", True, "the program ended")
 
 
 def test_a_command_below_a_held_session_joins_it(store: Store) -> None:

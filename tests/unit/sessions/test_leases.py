@@ -93,3 +93,16 @@ def test_an_id_never_leads_out_of_the_folder(tmp_path: Path, id: str) -> None:
     assert not is_file_name(id)
     assert Leases(tmp_path).read(id) is None
     Leases(tmp_path).remove(id)
+
+
+def test_a_durable_lease_is_on_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a power cut an empty lease would prove nothing, and its session would never be found dead."""
+    done: list[str] = []
+    rename = os.rename
+    monkeypatch.setattr(os, "fsync", lambda file: done.append("sync"))
+    monkeypatch.setattr(os, "rename", lambda old, new: (done.append("rename"), rename(old, new)))
+    Leases(tmp_path).put(LEASE, AT, durable=True)
+    assert done == ["sync", "rename", "sync"]
+    done.clear()
+    Leases(tmp_path).put(LEASE, AT)
+    assert done == ["rename"]

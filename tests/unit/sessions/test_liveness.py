@@ -44,7 +44,8 @@ def finding(facts: Facts, layer: str, record: SessionRecord = RECORD, now: datet
 
 def test_a_running_process_is_alive() -> None:
     assert state_of(FACTS) == "alive"
-    assert [item.layer for item in judge(RECORD, FACTS, NOW)[1]] == ["lease", "process", "heartbeat", "orphan"]
+    layers = ["lease", "process", "heartbeat", "integrity", "space", "orphan"]
+    assert [item.layer for item in judge(RECORD, FACTS, NOW)[1]] == layers
 
 
 @pytest.mark.parametrize("lie", [{}, OTHER_PROCESS, GONE])

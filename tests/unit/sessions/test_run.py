@@ -116,11 +116,11 @@ def test_a_killed_runner_takes_its_command_along_and_the_session_is_dead(store: 
             eventually(lambda: Machine().process(command) is None, "the command is gone")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_a_request_to_end_reaches_the_command_which_may_end_in_its_own_way(
     store: Store, sessions: Sessions, number: signal.Signals
 ) -> None:
-    script = "trap 'exit 9' TERM HUP; echo up; while :; do sleep 0.01; done"
+    script = "trap 'exit 9' TERM HUP USR1; echo up; while :; do sleep 0.01; done"
     with Child(RUNNER, store.path, script) as runner:
         id = runner.line()
         assert runner.line() == "up"

@@ -11,7 +11,7 @@ import pytest
 from gitctx.config import Config
 from gitctx.context import Context
 from gitctx.errors import InvalidKey, RevisionNotFound
-from gitctx.store import Store
+from gitctx.store import Store, history
 from gitctx.store.edits import Put, Remove
 from gitctx.values import Revision, Write
 from gitctx_testkit.git import git
@@ -192,3 +192,45 @@ def test_merges_belong_to_a_keys_log_only_where_they_decided_something(store: St
     git(store.path, "update-ref", "refs/heads/context", decided)
     assert set(revisions(ctx.log("a"))) == {decided, left, right, base}
     assert taken in revisions(ctx.log())
+
+
+def test_what_git_finds_far_away_is_what_looking_at_each_commit_finds(
+    store: Store, team: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that moved between a folder and its split, were removed and came back, lie deep, or were merged back."""
+    planner = team("planner")
+    with planner.batch("fill") as batch:
+        for number in range(250):
+            batch.put(f"wide/{number:03}", f"{number}")
+        for key in ("a", "deep/er/and/deeper/still.md", "been/here"):
+            batch.put(key, "first")
+    for number in range(250, 262):
+        planner.put(f"wide/{number:03}", "x")
+    planner.put("wide/003", "changed while it was split")
+    planner.remove("been/here")
+    planner.remove("wide/258")
+    for number in range(250, 257):
+        planner.remove(f"wide/{number:03}")
+    planner.put("been/here", "again")
+    before = git(store.path, "rev-parse", "context")
+    planner.put("a", "thrown off and lost to the other side")
+    planner.put("b", "thrown off and brought back")
+    git(store.path, "update-ref", "refs/heads/context", before)
+    team("coder").put("a", "the other side")
+    planner.put("deep/er/and/deeper/other.md", "beside it")
+    keys = [*(f"wide/{number:03}" for number in (0, 3, 100, 251, 258, 261)), "a", "b", "been/here", "not/there"]
+    keys += ["deep/er/and/deeper/still.md", "deep/er/and/deeper/other.md"]
+    head = store.context.head()
+    found = []
+    for near in (10_000, 0, 3):
+        monkeypatch.setattr(history, "_NEAR", near)
+        writes = [revisions(store.history.writes(head, key=key)) for key in [*keys, "wide/", "deep/er/"]]
+        last = [write.revision if write else None for write in [store.history.last_write(head, key) for key in keys]]
+        found.append((writes, last))
+    assert found[0] == found[1] == found[2]
+    last_writes = dict(zip(keys, found[0][1], strict=True))
+    for key, revision in last_writes.items():
+        if revision is not None:
+            assert store.context.view(revision).etag(key) == store.context.view().etag(key)
+    assert last_writes["not/there"] is None
+    assert len(found[0][0][keys.index("a")]) > 2, "both sides are told of"
