@@ -325,7 +325,8 @@ class Acting:
     def _move_aside(self) -> None:
         """Broken objects, packs and what git can make anew."""
         for place in self._found.bodies.broken:
-            if not (place.endswith(".idx") and place[:-4].rpartition("/")[2] in self._found.bodies.rebuilt):
+            rebuilt = place.endswith(".idx") and place[:-4].rpartition("/")[2] in self._found.bodies.rebuilt
+            if not rebuilt and self._found.bodies.is_unchanged(place):
                 self.quarantine.move(place)
         if self._found.drops_derived:
             for place in bodies.commit_graphs(self._path):

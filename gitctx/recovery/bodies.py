@@ -6,6 +6,7 @@ Every file is read and hashed in full. What is whole is linked into the shadow; 
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import re
 import time
@@ -39,6 +40,7 @@ class Bodies:
     are the ids of objects that are there and can't be read; `unknown` says that there are more, nobody knows which.
     """
 
+    store: Path
     findings: list[Finding] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     rebuilt: dict[str, Path] = field(default_factory=dict)
@@ -46,20 +48,35 @@ class Bodies:
     suspects: set[str] = field(default_factory=set)
     unknown: bool = False
     stamp: set[tuple[object, ...]] = field(default_factory=set)
+    _seen: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
 
     def report(self, code: str, place: str, text: str, *, also: tuple[str, ...] = ()) -> None:
         """Note a broken file, and those that have to go with it."""
         self.findings.append(Finding(code, place, text))
-        self.broken += [place, *also]
+        for each in (place, *also):
+            self.broken.append(each)
+            self._seen[each] = _stamp(self.store / each)
+
+    def is_unchanged(self, place: str) -> bool:
+        """Whether a broken file is still the one that was looked at: somebody may have written it anew."""
+        return place not in self._seen or _stamp(self.store / place) == self._seen[place]
 
 
 def look(store: Path, shadow: Shadow) -> Bodies:
     """Look at every file, and link what is whole into the shadow. Raises OSError."""
-    found = Bodies()
+    found = Bodies(store)
     _look_at_packs(store, shadow, found)
     _look_at_loose(store, shadow, found)
     _look_at_derived(store, found)
     return found
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 # -- loose objects ----------------------------------------------------------------------------------------------------
@@ -125,10 +142,9 @@ def _look_at_packs(store: Path, shadow: Shadow, found: Bodies) -> None:
             trailer = pack_trailer(pack)
         except FileNotFoundError:
             continue
-        index_whole = index_state == "there" and index_fits(folder / f"{name}.idx", trailer or _stated_trailer(pack))
         if trailer is None:
             torn.append((name, index_state == "there"))
-        elif index_whole:
+        elif index_state == "there" and index_fits(folder / f"{name}.idx", trailer):
             shadow.link_pack(name)
             status = pack.stat()
             found.stamp.add((name, status.st_ino, status.st_size, status.st_mtime_ns))
@@ -179,8 +195,10 @@ def pack_trailer(pack: Path) -> bytes | None:
     return trailer if digest.digest() == trailer else None
 
 
-def _stated_trailer(pack: Path) -> bytes:
-    return pack.read_bytes()[-20:]
+def _mapped(pack: Path) -> bytes | mmap.mmap:
+    """The bytes of a pack that may be larger than the memory."""
+    with open(pack, "rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if pack.stat().st_size else b""
 
 
 def index_fits(index: Path, trailer: bytes) -> bool:
@@ -214,7 +232,7 @@ def _rebuild_index(folder: Path, shadow: Shadow, name: str, state: str, found: B
 
 def _salvage(folder: Path, shadow: Shadow, name: str, indexed: bool, found: Bodies) -> None:
     """Bring into the shadow what of a broken pack can still be read."""
-    data = (folder / f"{name}.pack").read_bytes()
+    data = _mapped(folder / f"{name}.pack")
     index = (folder / f"{name}.idx").read_bytes() if indexed else b""
     rows = salvage.rows_of(index)
     sure = rows is not None and _sums_up(index)

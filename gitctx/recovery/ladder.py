@@ -8,7 +8,7 @@ never counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -119,9 +119,10 @@ class Ladder:
     def _history(self, oid: str) -> Iterable[str]:
         return self._judge.history(oid) if isinstance(self._judge, Deep) else ()
 
-    def _first(self, candidates: Sequence[Candidate], fits: object, choice: Choice | None = None) -> Candidate | None:
+    def _first(
+        self, candidates: Sequence[Candidate], fits: Callable[[str], bool], choice: Choice | None = None
+    ) -> Candidate | None:
         """The first candidate that fits, or one that fits and descends from it."""
-        assert callable(fits)
         found: Candidate | None = None
         for candidate in candidates:
             if found is not None and candidate.oid in self._judge.ancestors(found.oid):

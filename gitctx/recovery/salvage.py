@@ -5,6 +5,7 @@ Source: git's documentation, gitformat-pack(5).
 
 from __future__ import annotations
 
+import mmap
 import struct
 import zlib
 from collections.abc import Sequence
@@ -55,7 +56,7 @@ def rows_of(index: bytes) -> list[IndexRow] | None:
     return sorted(rows, key=lambda row: row.offset)
 
 
-def salvage(pack: bytes, rows: Sequence[IndexRow] | None, shadow: Shadow) -> tuple[int, set[str]]:
+def salvage(pack: bytes | mmap.mmap, rows: Sequence[IndexRow] | None, shadow: Shadow) -> tuple[int, set[str]]:
     """Put down in the shadow what of a pack can be read and isn't there yet: how many objects, and the ids of those
     that can't be read. Without an index it is read from the beginning; after a fault, the next object is looked for.
     """
@@ -83,7 +84,7 @@ def salvage(pack: bytes, rows: Sequence[IndexRow] | None, shadow: Shadow) -> tup
 class _Reader:
     """A pack's bytes, read at offsets."""
 
-    def __init__(self, pack: bytes, shadow: Shadow, places: dict[str, int]) -> None:
+    def __init__(self, pack: bytes | mmap.mmap, shadow: Shadow, places: dict[str, int]) -> None:
         self._pack = pack
         self._shadow = shadow
         self._places = places

@@ -19,7 +19,8 @@ from gitctx.format.objects import Object
 from gitctx.repository import Repository
 from gitctx.repository.translate import from_os
 
-_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EIO, errno.EAGAIN)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_MACHINE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.EIO, errno.EAGAIN, *_FULL)
 _SPARE_HANDLES = 16
 _SPARE_BYTES = 4 << 20
 
@@ -79,7 +80,11 @@ class Shadow:
     def git(self, *arguments: str, stdin: Iterable[str] | bytes = b"") -> tuple[int, bytes, str]:
         """Run git here, whatever its status. Raises StorageError where the machine failed rather than the store."""
         data = stdin if isinstance(stdin, bytes) else "".join(f"{line}\n" for line in stdin).encode()
-        status, output, talk = self.repository.git(*arguments, stdin=data, ok=tuple(range(-64, 256)))
+        try:
+            status, output, talk = self.repository.git(*arguments, stdin=data, ok=tuple(range(-64, 256)))
+        except GitFailed as error:
+            raise_if_machine(error, self._store)
+            raise
         raise_if_machine_failed(talk, self._store)
         if status < 0:
             raise GitFailed(f"git {arguments[0]} was killed by signal {-status}", hint="try again")

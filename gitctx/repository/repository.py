@@ -192,7 +192,8 @@ class Repository:
             return from_git(error, self.path)
         return NotAStore(
             f"{self.path} isn't a gitctx store",
-            hint="give the path of a store (a bare repository named store.git), or make one with `gitctx init`",
+            hint=f"give the path of a store (a bare repository named store.git), or make one with `gitctx init`; "
+            f"if it was one, {WAY_OUT}",
             details={"path": str(self.path)},
         )
 

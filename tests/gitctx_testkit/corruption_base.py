@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from gitctx.config import Config
 from gitctx.context import Context
+from gitctx.format.records import encode_session, session_path
 from gitctx.store import Store
 from gitctx.store.request import Planned, Request
+from gitctx.values import SessionId, SessionRecord
 from gitctx_testkit.audit import ids_in_history
 
 RELAXED = Config(durability="relaxed")
@@ -67,9 +70,17 @@ def build(path: Path) -> Base:
 
 
 def _with_session(path: Path) -> str:
-    """One record on the branch of sessions."""
+    """A session that has started and ended; the revision of its start."""
     store = Store.open(path, RELAXED)
-    request = Request("start", "start s1", "planner", lambda view: Planned(changes={"s1.json": b"{}\n"}))
-    revision = store.sessions.write(request).revision
-    store.sessions.write(Request("end", "end s1", "planner", lambda view: Planned(changes={"s1.json": None})))
-    return str(revision)
+    record = SessionRecord(
+        *(SessionId("01JD3V8Q6ZK6Y4E9T0A7B2C5DF"), "planner", "claude", "host", "laptop", "boot", "1", 4711, "1"),
+        started_at=datetime(2026, 11, 25, tzinfo=UTC),
+        start_revision=store.context.head(),
+    )
+    ended = replace(record, ended_at=record.started_at, end_reason="done", graceful_shutdown=True)
+    revisions = []
+    for op, each in (("session-start", record), ("session-end", ended)):
+        changes = {session_path(record.id): encode_session(each)}
+        request = Request(op, f"{op} {record.id}", "planner", lambda view, changes=changes: Planned(changes=changes))  # type: ignore[misc]
+        revisions.append(str(store.sessions.write(request).revision))
+    return revisions[0]

@@ -144,6 +144,11 @@ def _half_pack_without_index(store: Path) -> None:
     old(target)
 
 
+def _empty_and_old(path: Path) -> None:
+    path.write_bytes(b"")
+    old(path)
+
+
 def _half_indexes(store: Path) -> None:
     for index in (store / "objects" / "pack").glob("*.idx"):
         cut(index)
@@ -350,6 +355,7 @@ CASES: list[Case] = [
     Case("half of the pack's index", pack(cut, ".idx"), _codes("index")),
     Case("the pack's index is gone", pack(_without_index), _codes("index")),
     Case("the index of another pack", pack(_index_of_another, ".idx"), _codes("index")),
+    Case("an empty pack beside the others", on(f"objects/pack/pack-{'ef' * 20}.pack", _empty_and_old), _codes("pack")),
     Case("half a pack without an index", _half_pack_without_index, _codes("pack")),
     Case("an empty multi-pack-index", _multi_index(empty), _codes("multi_pack_index")),
     Case("a bit of the multi-pack-index", _multi_index(flip), _codes("multi_pack_index")),

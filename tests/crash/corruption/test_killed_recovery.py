@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import threading
 import time
@@ -14,7 +15,7 @@ import pytest
 from gitctx import failpoints
 from gitctx.config import Config
 from gitctx.context import Context
-from gitctx.errors import RecoveryImpossible
+from gitctx.errors import GitctxError, RecoveryImpossible, StorageError
 from gitctx.recovery import Recovery
 from gitctx.store import Store
 from gitctx.store.verify import verify
@@ -160,6 +161,29 @@ def test_a_stray_file_in_the_place_of_the_working_folder_makes_way(copy: Copy) -
     assert_sound(store)
 
 
+def test_a_file_that_somebody_wrote_anew_meanwhile_is_not_moved_aside(base: Base, copy: Copy) -> None:
+    """Between the look and the moving aside a push may bring the object that was broken."""
+    store = copy()
+    loose("context:plan/b.md", lambda path: None)(store)
+    oid = git(store, "rev-parse", "context:plan/b.md")
+    path = store / "objects" / oid[:2] / oid[2:]
+    whole = path.read_bytes()
+    empty(path)
+
+    def heal() -> None:
+        failpoints.deactivate()
+        path.unlink()
+        path.write_bytes(whole)
+
+    failpoints.activate("recover.after_journal", heal)
+    try:
+        assert Recovery(store, RELAXED).apply().changed
+    finally:
+        failpoints.deactivate()
+    assert path.read_bytes() == whole
+    assert_sound(store)
+
+
 def test_what_was_broken_is_kept_aside(base: Base, copy: Copy) -> None:
     store = copy()
     loose("context", flip)(store)
@@ -169,6 +193,32 @@ def test_what_was_broken_is_kept_aside(base: Base, copy: Copy) -> None:
     assert done.quarantine is not None
     assert (Path(done.quarantine) / "objects" / oid[:2] / oid[2:]).read_bytes() == broken
     assert os.listdir(store / "gitctx" / "quarantine") == [done.id]
+
+
+@pytest.mark.parametrize("limit", [0, 60, 300, 1500])
+def test_a_recovery_that_finds_no_room_says_so_and_can_be_repeated(base: Base, copy: Copy, limit: int) -> None:
+    store = copy()
+    DAMAGES["a head, an older value, the frame"](store)
+
+    def run(_: Talk) -> GitctxError | None:
+        Recovery(store, RELAXED).scan()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        try:
+            Recovery(store, RELAXED).apply()
+        except GitctxError as error:
+            return error
+        return None
+
+    with children(run) as (child,):
+        error = child.result()
+    assert isinstance(error, StorageError)
+    assert error.code == "disk_full"
+    Recovery(store, RELAXED).apply()
+    assert content_of(store) == {
+        **{key: value for key, value in base.content.items() if key != "plan/d.md"},
+        "plan/b.md": "b1",
+    }
+    assert_sound(store)
 
 
 def test_nothing_that_holds_together_is_told_with_all_that_was_tried(copy: Copy) -> None:
