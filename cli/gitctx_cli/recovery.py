@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Full = Annotated[bool, typer.Option("--full", help="look into every older revision too")]
 
+_NAMED = 3
+"""Of what a recovery couldn't give back, so many are named in its one line."""
+
 
 def scan(env: Env, *, full: Full = False) -> None:
     """Tell what is damaged and what can be restored. Nothing is changed.
@@ -76,9 +79,15 @@ def undo(
 def summary(done: Recovered) -> str:
     """A recovery in a line."""
     missed = (("lost", done.scan.lost), ("stale", done.scan.stale), ("resurrected", done.scan.resurrected))
-    counts = ", ".join(f"{len(items)} {name}" for name, items in missed if items) or "nothing is lost"
+    told = [f"{len(items)} {name} ({_some(items)})" for name, items in missed if items]
+    counts = ", ".join(told) or "nothing is lost"
     head = f"{done.scan.best[:10]} (from the {done.scan.source})" if done.scan.best else "the head"
     return f"went on from {head}; {counts}; undo with `gitctx recovery undo {done.id}`"
+
+
+def _some(items: Sequence[Missed]) -> str:
+    names = [each.key if each.key is not None else f"revision {(each.revision or '')[:10]}" for each in items[:_NAMED]]
+    return ", ".join(names) + (", ..." if len(items) > _NAMED else "")
 
 
 def _recovery(env: Env) -> Recovery:
