@@ -19,7 +19,9 @@ from gitctx_testkit.processes import ChildDied, Talk, children, die
 
 PATIENT = Config(queue_patience_s=30.0)
 BEFORE_THE_TURN = ("queue.after_ticket", "queue.after_acquire", "mail.after_ask")
-POINTS = [name for name in failpoints.NAMES if name not in BEFORE_THE_TURN and not name.startswith("compact.")]
+POINTS = [
+    name for name in failpoints.NAMES if name not in BEFORE_THE_TURN and not name.startswith(("compact.", "recover."))
+]
 
 
 def server(path: Path, failpoint: str) -> Callable[[Talk], None]:
