@@ -15,7 +15,7 @@ class Pending:
     it is made (again). None: surely nobody has.
     """
 
-    __slots__ = ("_bell", "_outcome", "id", "leads", "look_since", "request", "retries")
+    __slots__ = ("_bell", "_outcome", "id", "leads", "look_since", "request", "retries", "settled")
 
     def __init__(self, request: Request, id: str) -> None:
         self.request = request
@@ -23,17 +23,15 @@ class Pending:
         self.retries = 0
         self.look_since: str | None = None
         self.leads = False
+        self.settled = False
+        """Whether it is known what became of it; stays so when the caller has taken the outcome."""
         self._outcome: Written | BaseException | None = None
         self._bell: threading.Lock | None = None
-
-    @property
-    def settled(self) -> bool:
-        """Whether it is known what became of it."""
-        return self._outcome is not None
 
     def settle(self, outcome: Written | BaseException) -> None:
         """It was made, or it failed: wake its caller."""
         self._outcome = outcome
+        self.settled = True
         self._ring()
 
     def lead(self) -> None:
