@@ -146,6 +146,9 @@ class Compactor:
         return [name for name, kinds in by_name(self._folder).items() if kinds == {"pack", "idx"}]
 
     def _measured(self, name: str) -> Candidate:
+        known = self._known.get(name)
+        if known is not None:
+            return Candidate(name, len(known.pack_bytes), len(known.index_bytes))
         path = f"{self._folder}/{name}"
         return Candidate(name, os.stat(f"{path}.pack").st_size, os.stat(f"{path}.idx").st_size)
 
