@@ -60,6 +60,7 @@ COMMANDS: Mapping[str, Entry] = {
     "demo": Entry("demo.command:demo", "watch four agents survey this project together", STORE),
     "status": Entry("stores:status", "show the store, its head, sessions and claims", STORE),
     "verify": Entry("stores:verify", "check that the store is sound", STORE),
+    "doctor": Entry("doctor:doctor", "check environment, store and sessions; --fix mends", STORE),
     "recovery": Entry("", "find damage in the store and mend it", STORE, RECOVERY),
     "config": Entry("", "show and change the store's settings", STORE, CONFIG),
     "put": Entry("writing:put", "put a value at a key", ENTRIES),

@@ -1,0 +1,234 @@
+"""What `gitctx doctor` looks at. Nothing is judged here, and nothing in the store is changed; where something can't be
+looked at, its fact is None.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitctx.errors import GitctxError
+
+if TYPE_CHECKING:
+    from gitctx.sessions import Sessions
+    from gitctx.store import Store
+    from gitctx.values import RecoveryScan
+
+LEFTOVER_AGE_S = 3600.0
+_LEFTOVER = re.compile(r"tmp_(obj|object_git2|pack|idx)_\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The machine as the store meets it. Times are seconds since 1970; `owner` and `user` are numbers."""
+
+    git: str | None
+    pygit2: str
+    libgit2: str
+    python: str
+    owner: int | None
+    user: int
+    writable: bool
+    file_system: str | None
+    hard_links: bool | None
+    kernel_locks: bool | None
+    now: float
+    file_time: float | None
+    head_time: float | None
+    free_bytes: int | None
+    free_inodes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """The store as it lies. `error` is why it can't be opened, `scan_error` why it can't be scanned (text, hint)."""
+
+    error: tuple[str, str, str] | None
+    scan: RecoveryScan | None
+    scan_error: tuple[str, str, str] | None
+    config: dict[str, str] | None
+    missing_reflogs: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+    keeps: tuple[str, ...] = ()
+    mergeable_packs: int = 0
+    packs: int = 0
+    rescue_refs: int = 0
+    quarantines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Sessions and claims: ids of the dead, of records and of leases that can't be read; claims that the dead hold."""
+
+    error: tuple[str, str, str] | None = None
+    dead: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    bad_leases: tuple[str, ...] = ()
+    held_by_dead: tuple[str, ...] = ()
+
+
+def told(error: GitctxError) -> tuple[str, str, str]:
+    """An error as code, message and hint."""
+    return error.code, error.message, error.hint or ""
+
+
+def environment(path: Path, store: Store | None) -> Environment:
+    """Look at the machine around the store at `path`."""
+    from gitctx.repository.versions import library_versions
+
+    pygit2, libgit2 = library_versions()
+    hard_links, kernel_locks, file_time = _probe(path)
+    free_bytes, free_inodes = _free(path)
+    return Environment(
+        git=_git_version(),
+        pygit2=pygit2,
+        libgit2=libgit2,
+        python=platform.python_version(),
+        owner=path.stat().st_uid if path.exists() else None,
+        user=os.geteuid(),
+        writable=os.access(path, os.W_OK),
+        file_system=_file_system(path),
+        hard_links=hard_links,
+        kernel_locks=kernel_locks,
+        now=time.time(),
+        file_time=file_time,
+        head_time=_head_time(store),
+        free_bytes=free_bytes,
+        free_inodes=free_inodes,
+    )
+
+
+def condition(path: Path, store: Store | None, error: GitctxError | None) -> Condition:
+    """Look at the files of a store, which may be damaged."""
+    from gitctx.recovery import Recovery
+    from gitctx.repository.compaction import FAN_IN, Compactor
+
+    scan, scan_error = None, None
+    try:
+        scan = Recovery(path).scan()
+    except GitctxError as failed:
+        scan_error = told(failed)
+    small = len(Compactor(str(path))._candidates()) if (path / "objects/pack").is_dir() else 0
+    return Condition(
+        error=told(error) if error is not None else None,
+        scan=scan,
+        scan_error=scan_error,
+        config=_config(store),
+        missing_reflogs=tuple(n for n in ("context", "sessions") if not (path / "logs/refs/heads" / n).exists()),
+        leftovers=tuple(str(each.relative_to(path)) for each in leftovers(path)),
+        keeps=tuple(sorted(each.name for each in (path / "objects/pack").glob("*.keep") if _is_old(each))),
+        mergeable_packs=small if small >= 2 * FAN_IN else 0,
+        packs=len(list((path / "objects/pack").glob("*.pack"))),
+        rescue_refs=sum(1 for each in (path / "refs/gitctx/rescue").rglob("*") if each.is_file()),
+        quarantines=sum(1 for each in (path / "gitctx/quarantine").glob("*") if each.is_dir()),
+    )
+
+
+def people(sessions: Sessions, claims: list[tuple[str, str]]) -> People:
+    """Look at sessions; `claims` are names with the states of their holders."""
+    from gitctx.format.records import decode_session
+    from gitctx.sessions.leases import Leases
+
+    try:
+        view = sessions.store.sessions.view()
+        unreadable = []
+        for key, etag in view.etags():
+            try:
+                decode_session(view.blob(etag))
+            except GitctxError:
+                unreadable.append(key.removesuffix(".json"))
+        dead = tuple(each.record.id for each in sessions.list(include_ended=False) if each.state == "dead")
+        leases = Leases(sessions.store.path)
+        bad = tuple(id for id in leases.ids() if leases.read(id) is None)
+    except GitctxError as error:
+        return People(told(error))
+    return People(None, dead, tuple(unreadable), bad, tuple(name for name, state in claims if state == "dead"))
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Temporary files of objects and packs that nobody has touched for an hour."""
+    found = (each for each in (path / "objects").glob("*/tmp_*") if _LEFTOVER.fullmatch(each.name))
+    return sorted(each for each in found if _is_old(each))
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return path.is_file() and time.time() - path.stat().st_mtime > LEFTOVER_AGE_S
+    except OSError:
+        return False
+
+
+def _git_version() -> str | None:
+    try:
+        said = subprocess.run(["git", "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    match = re.search(r"\d+(\.\d+)+", said)
+    return match[0] if match else None
+
+
+def _probe(path: Path) -> tuple[bool | None, bool | None, float | None]:
+    """Hard links, kernel locks and the clock of a file system, tried with a file that is removed at once."""
+    import fcntl
+
+    try:
+        folder = path / "gitctx" if (path / "gitctx").is_dir() else path
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".doctor-") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                locks = True
+            except OSError:
+                locks = False
+            try:
+                os.link(file.name, f"{file.name}.link")
+                os.unlink(f"{file.name}.link")
+                links = True
+            except OSError:
+                links = False
+            return links, locks, os.fstat(file.fileno()).st_mtime
+    except OSError:
+        return None, None, None
+
+
+def _free(path: Path) -> tuple[int | None, int | None]:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None, None
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+
+
+def _file_system(path: Path) -> str | None:
+    """The kind of the file system, as Linux names it."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "replace").splitlines()
+        place = str(path.resolve())
+    except OSError:
+        return None
+    mounts = [(words[4], words[words.index("-") + 1]) for words in (line.split() for line in lines) if "-" in words]
+    above = [each for each in mounts if place == each[0] or place.startswith(each[0].rstrip("/") + "/")]
+    return max(above, key=lambda each: len(each[0]))[1] if above else None
+
+
+def _head_time(store: Store | None) -> float | None:
+    if store is None:
+        return None
+    try:
+        _, output, _ = store.repository.git("log", "-1", "--format=%ct", "refs/heads/context")
+        return float(output)
+    except (GitctxError, ValueError):
+        return None
+
+
+def _config(store: Store | None) -> dict[str, str] | None:
+    try:
+        return store.repository.config() if store is not None else None
+    except GitctxError:
+        return None
