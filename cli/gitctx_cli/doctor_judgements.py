@@ -119,41 +119,48 @@ def _disk(seen: Environment) -> Iterator[_Row]:
 
 def judge_store(seen: Condition) -> Iterator[Check]:
     """Soundness, locks, settings, leftovers."""
-
-    def found(code: str, level: Level, text: str, command: str | None = None, *, fixable: bool = False) -> Check:
-        return Check("store", code, level, text, command, fixable)
-
-    damage = seen.scan.damage if seen.scan is not None else ()
-    for each in damage:
-        if each.code == "stale_lock":
-            yield found("stale_lock", "warning", each.text, FIX, fixable=True)
-        else:
-            yield found(f"damage_{each.code}", "problem", each.text, "gitctx recovery apply", fixable=True)
-    if seen.scan_error is not None:
-        code, text, hint = seen.scan_error
-        yield found(code, "problem", text, hint)
-    elif seen.error is not None and seen.scan is not None and seen.scan.healthy:
-        code, text, hint = seen.error
-        yield found(code, "problem", text, hint)
-    elif seen.scan is not None and seen.scan.healthy:
-        yield found("sound", "ok", "the store is sound")
+    yield from _soundness(seen)
     yield from _settings(seen)
+    yield from _clutter(seen)
+
+
+def _found(code: str, level: Level, text: str, command: str | None = None, *, fixable: bool = False) -> Check:
+    return Check("store", code, level, text, command, fixable)
+
+
+def _soundness(seen: Condition) -> Iterator[Check]:
+    for each in seen.scan.damage if seen.scan is not None else ():
+        if each.code == "stale_lock":
+            yield _found("stale_lock", "warning", each.text, FIX, fixable=True)
+        else:
+            yield _found(f"damage_{each.code}", "problem", each.text, "gitctx recovery apply", fixable=True)
+    error = seen.scan_error
+    if error is None and seen.scan is not None and seen.scan.healthy:
+        error = seen.error
+    if error is not None:
+        yield _found(error[0], "problem", error[1], error[2])
+    elif seen.scan is not None and seen.scan.healthy:
+        yield _found("sound", "ok", "the store is sound")
+
+
+def _clutter(seen: Condition) -> Iterator[Check]:
     for name in seen.missing_reflogs:
-        yield found("reflog", "warning", f"the branch {name} has no reflog; the next write to it makes one")
+        yield _found("reflog", "warning", f"the branch {name} has no reflog; the next write to it makes one")
     if seen.leftovers:
         text = f"{len(seen.leftovers)} temporary files of killed programs lie about"
-        yield found("leftovers", "warning", text, FIX, fixable=True)
+        yield _found("leftovers", "warning", text, FIX, fixable=True)
     if seen.keeps:
         text = f"{len(seen.keeps)} packs are kept from being merged by old .keep files"
-        yield found("keep", "warning", text, FIX, fixable=True)
+        yield _found("keep", "warning", text, FIX, fixable=True)
     if seen.packs >= _MANY_PACKS or seen.mergeable_packs:
         text = f"{seen.packs} packs lie beside one another: they slow reads down"
-        yield found("packs", "problem" if seen.packs >= _MANY_PACKS else "warning", text, FIX, fixable=True)
+        yield _found("packs", "problem" if seen.packs >= _MANY_PACKS else "warning", text, FIX, fixable=True)
     if seen.rescue_refs:
-        yield found("rescue", "note", f"{seen.rescue_refs} heads from before recoveries are kept in refs/gitctx/rescue")
+        text = f"{seen.rescue_refs} heads from before recoveries are kept in refs/gitctx/rescue"
+        yield _found("rescue", "note", text)
     if seen.quarantines:
         text = f"broken files of {seen.quarantines} recoveries are kept in gitctx/quarantine"
-        yield found("quarantine", "note", text)
+        yield _found("quarantine", "note", text)
 
 
 def _settings(seen: Condition) -> Iterator[Check]:
