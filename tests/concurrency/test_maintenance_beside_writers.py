@@ -71,7 +71,7 @@ def push_plainly(path: Path, clone: Path, count: int) -> Callable[[Talk], list[s
     """A person with plain git: commit, pull --rebase, push, until the push is accepted."""
 
     def run(_: Talk) -> list[str]:
-        git(clone.parent, "clone", "-q", str(path), clone.name)
+        git(clone.parent, "clone", "-q", f"file://{path}", clone.name)  # by links it fails beside any repack
         pushed = []
         for number in range(count):
             (clone / "people").mkdir(exist_ok=True)
