@@ -103,6 +103,7 @@ def test_many_damaged_objects_start_few_git_processes(hurt: Store, monkeypatch: 
     record = record_in(hurt)
     context = Context(hurt, actor="coder")
     revisions = [context.put("a", str(number)).revision for number in range(40)]
+    hurt.repository.finish_compaction()
     for revision in revisions[:-1]:
         tear(loose_copy(hurt, revision))
     asked: list[str] = []
