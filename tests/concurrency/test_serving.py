@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from gitctx.config import Config
 from gitctx.context import Context
 from gitctx.store import Store, serving
 from gitctx_testkit.audit import assert_sound, assert_written_once, ids_in_history
-from gitctx_testkit.processes import ChildDied, Talk, children, die, wait_until
+from gitctx_testkit.processes import Child, ChildDied, Talk, children, die, wait_until
 
 pytestmark = pytest.mark.parametrize("grouping", ["together"], indirect=True)
 
@@ -66,6 +66,18 @@ def asking(path: Path, name: str, times: int = 1) -> Callable[[Talk], list[str]]
     return run
 
 
+def let_go_on(serving: Child[None], running: Sequence[Child[list[str]]]) -> list[str]:
+    """Let the server go on once all have asked; the ids that they wrote."""
+    for child in running:
+        assert child.talk.hear() == "asked"
+    serving.talk.say("go on")
+    ids: list[str] = []
+    for child in running:
+        assert child.talk.hear() == "going on"
+        ids += child.result()
+    return ids
+
+
 def test_those_who_go_on_asking_are_served_by_a_thread_of_one_who_is_done(store: Store) -> None:
     """The server's caller has its answer and does nothing more; the others' next writes are made by its thread."""
 
@@ -75,12 +87,7 @@ def test_those_who_go_on_asking_are_served_by_a_thread_of_one_who_is_done(store:
     with children(server(store.path, then=count_rounds)) as (first,):
         assert first.talk.hear() == "holding"
         with children(*(asking(store.path, f"a{number}", 5) for number in range(3))) as running:
-            for child in running:
-                assert child.talk.hear() == "asked"
-            first.talk.say("go on")
-            for child in running:
-                assert child.talk.hear() == "going on"
-            ids = [id for child in running for id in child.result()]
+            ids = let_go_on(first, running)
         heard = {first.talk.hear()}
         while first.talk.heard():
             heard.add(first.talk.hear())
@@ -98,12 +105,7 @@ def test_one_that_only_passes_by_serves_nobody_on(store: Store) -> None:
     with children(server(store.path, then=look, writes=0)) as (first,):
         assert first.talk.hear() == "holding"
         with children(asking(store.path, "a", 3), asking(store.path, "b", 3)) as running:
-            for child in running:
-                assert child.talk.hear() == "asked"
-            first.talk.say("go on")
-            for child in running:
-                assert child.talk.hear() == "going on"
-                child.result()
+            let_go_on(first, running)
         assert first.talk.hear() == "done"
         assert not first.talk.heard()
         first.talk.say("end")
@@ -139,13 +141,7 @@ def test_a_thread_that_serves_is_killed_with_its_program_and_every_write_happens
     with children(server(store.path, then=die_while_serving)) as (killed,):
         assert killed.talk.hear() == "holding"
         with children(*(asking(store.path, f"a{number}", 4) for number in range(3))) as running:
-            for child in running:
-                assert child.talk.hear() == "asked"
-            killed.talk.say("go on")
-            ids = []
-            for child in running:
-                assert child.talk.hear() == "going on"
-                ids += child.result()
+            ids = let_go_on(killed, running)
         try:
             while killed.talk.hear() != "done":
                 pass
@@ -207,12 +203,7 @@ def test_a_forked_child_of_a_program_that_serves_writes_by_itself(store: Store) 
     with children(reap) as (parent,):
         assert parent.talk.hear() == "holding"
         with children(asking(store.path, "a", 6), asking(store.path, "b", 6)) as running:
-            for child in running:
-                assert child.talk.hear() == "asked"
-            parent.talk.say("go on")
-            for child in running:
-                assert child.talk.hear() == "going on"
-                child.result()
+            let_go_on(parent, running)
         heard = [parent.talk.hear()]
         while parent.talk.heard():
             heard.append(parent.talk.hear())

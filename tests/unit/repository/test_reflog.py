@@ -8,16 +8,8 @@ import pytest
 
 from gitctx.repository.reflog import LogLine, Reflogs
 from gitctx.repository.refs import Refs
-from gitctx_testkit.git import git
 
 REF = "refs/heads/context"
-
-
-@pytest.fixture
-def bare(tmp_path: Path) -> Path:
-    git(tmp_path, "init", "-q", "--bare", str(tmp_path / "bare.git"))
-    git(tmp_path / "bare.git", "config", "core.logAllRefUpdates", "always")
-    return tmp_path / "bare.git"
 
 
 def oid(number: int) -> str:

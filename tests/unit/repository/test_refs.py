@@ -18,13 +18,6 @@ from gitctx_testkit.processes import Talk, children
 REF = "refs/heads/context"
 
 
-@pytest.fixture
-def bare(tmp_path: Path) -> Path:
-    git(tmp_path, "init", "-q", "--bare", str(tmp_path / "bare.git"))
-    git(tmp_path / "bare.git", "config", "core.logAllRefUpdates", "always")
-    return tmp_path / "bare.git"
-
-
 def oid(number: int) -> str:
     return f"{number:040x}"
 
