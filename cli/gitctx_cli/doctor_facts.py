@@ -115,7 +115,7 @@ def condition(path: Path, store: Store | None, error: GitctxError | None) -> Con
         scan = Recovery(path).scan()
     except GitctxError as failed:
         scan_error = told(failed)
-    small = len(Compactor(str(path))._candidates()) if (path / "objects/pack").is_dir() else 0
+    small = len(Compactor(str(path)).candidates()) if (path / "objects/pack").is_dir() else 0
     return Condition(
         error=told(error) if error is not None else None,
         scan=scan,

@@ -53,8 +53,8 @@ class Tree(dict[str, Node]):
 
     `shape` sorts its names; `raw` are its bytes; `order` and `rows` are its entries as git sorts and writes them (None:
     not known, or not what `raw` holds), so that a tree that differs in one entry is made without looking at the others;
-    both are shared by trees and never changed; `prefix` is the start of a digest that
-    all its children are known to have; `split` says whether it has sub-trees of a split (None: not looked yet), `wide`
+    both are shared by trees and never changed; `prefix` is the start of a digest that all its children are known to
+    have; `split` says whether it has sub-trees of a split (None: not looked yet), `wide`
     that it is known to be one of more than 256 children.
     """
 

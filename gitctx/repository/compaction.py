@@ -69,7 +69,7 @@ class Compactor:
     def run(self) -> None:
         """Merge packs if there are many of a size, unless somebody does already. Raises nothing."""
         try:
-            if len(self._candidates()) >= FAN_IN:
+            if len(self.candidates()) >= FAN_IN:
                 self._run_alone()
         except (OSError, MemoryError):
             return
@@ -108,7 +108,7 @@ class Compactor:
         listed = self._in_multi_index()
         if listed is None:
             return
-        chosen = choose([self._measured(name) for name in self._candidates() if name not in listed])
+        chosen = choose([self._measured(name) for name in self.candidates() if name not in listed])
         if not chosen:
             return
         sources: dict[str, Source] = {}
@@ -141,7 +141,7 @@ class Compactor:
                 failpoints.hit("compact.between_deletes")
                 unlink_quietly(f"{self._folder}/{name}.idx")
 
-    def _candidates(self) -> list[str]:
+    def candidates(self) -> list[str]:
         """Packs that have nothing but an index beside them. The others are under way, or git keeps more about them."""
         return [name for name, kinds in by_name(self._folder).items() if kinds == {"pack", "idx"}]
 

@@ -11,6 +11,15 @@ NO_LINKS = frozenset({errno.ENOENT, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS,
 NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
+Stamp = tuple[int, int, int, int]
+"""What tells one state of a file from another: inode, device, size in bytes, time of modification in ns."""
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """The stamp of a file."""
+    return status.st_ino, status.st_dev, status.st_size, status.st_mtime_ns
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all bytes, or raise OSError."""
     written = os.write(descriptor, data)

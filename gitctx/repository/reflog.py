@@ -12,14 +12,12 @@ import re
 from contextlib import suppress
 from typing import NamedTuple
 
-from gitctx.repository.disk import make_folders, write_all
+from gitctx.repository.disk import Stamp, make_folders, stamp_of, write_all
 
 NO_OBJECT = "0" * 40
 _LINE = re.compile(rb"\0*([0-9a-f]{40}) ([0-9a-f]{40}) (.*?) \d+ [+-]\d{4}(?:\t(.*))?")
 _MOST_BYTES = 262144
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
-
-_Stamp = tuple[int, int, int, int]
 
 
 class LogLine(NamedTuple):
@@ -39,7 +37,7 @@ class _OpenLog:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self._close = os.close
-        self.known: tuple[_Stamp, LogLine] | None = None
+        self.known: tuple[Stamp, LogLine] | None = None
 
     def __del__(self) -> None:
         self._close(self.descriptor)
@@ -72,7 +70,7 @@ class Reflogs:
             os.ftruncate(log.descriptor, size)
             raise
         with suppress(OSError):
-            log.known = (_stamp(os.fstat(log.descriptor)), line)
+            log.known = (stamp_of(os.fstat(log.descriptor)), line)
         return size
 
     def undo(self, name: str, size: int) -> None:
@@ -118,13 +116,13 @@ class Reflogs:
     def _path(self, name: str) -> str:
         return f"{self._root}/logs/{name}"
 
-    def _log(self, name: str, *, create: bool) -> tuple[_OpenLog, _Stamp]:
+    def _log(self, name: str, *, create: bool) -> tuple[_OpenLog, Stamp]:
         """The log as it is now, opened."""
         path = self._path(name)
         known = self._open.get(name)
         if known is not None:
             try:
-                stamp = _stamp(os.stat(path))
+                stamp = stamp_of(os.stat(path))
                 if stamp[:2] == known[0]:
                     return known[1], stamp
             except (FileNotFoundError, NotADirectoryError):
@@ -140,26 +138,22 @@ class Reflogs:
             descriptor = os.open(path, _FLAGS | os.O_CREAT, 0o644)
         return self._keep(name, descriptor)
 
-    def _opened_to_read(self, name: str, path: str) -> tuple[_OpenLog, _Stamp]:
+    def _opened_to_read(self, name: str, path: str) -> tuple[_OpenLog, Stamp]:
         try:
             descriptor = os.open(path, _FLAGS)
         except OSError as error:
             if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
                 raise
             log = _OpenLog(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-            return log, _stamp(os.fstat(log.descriptor))
+            return log, stamp_of(os.fstat(log.descriptor))
         return self._keep(name, descriptor)
 
-    def _keep(self, name: str, descriptor: int) -> tuple[_OpenLog, _Stamp]:
+    def _keep(self, name: str, descriptor: int) -> tuple[_OpenLog, Stamp]:
         log = _OpenLog(descriptor)
-        stamp = _stamp(os.fstat(descriptor))
+        stamp = stamp_of(os.fstat(descriptor))
         if name.startswith("refs/heads/"):
             self._open[name] = (stamp[:2], log)
         return log, stamp
-
-
-def _stamp(status: os.stat_result) -> _Stamp:
-    return status.st_ino, status.st_dev, status.st_size, status.st_mtime_ns
 
 
 def _parse(line: bytes) -> LogLine | None:

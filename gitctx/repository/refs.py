@@ -20,7 +20,7 @@ from pathlib import Path
 from gitctx import failpoints
 from gitctx.errors import WAY_OUT, BrokenHistory, InvalidName
 from gitctx.repository import descriptors
-from gitctx.repository.disk import NEW, NO_LINKS, make_folders, sync_folder, unlink_quietly, write_all
+from gitctx.repository.disk import NEW, NO_LINKS, make_folders, stamp_of, sync_folder, unlink_quietly, write_all
 from gitctx.repository.reflog import NO_OBJECT, LogLine, Reflogs
 
 FOREIGN_LOCK_AGE_S = 10.0
@@ -57,7 +57,7 @@ class _Pin:
     def __init__(self, descriptor: int, status: os.stat_result, value: str) -> None:
         self._descriptor = descriptor
         self._close = os.close
-        self.stamp = _stamp(status)
+        self.stamp = stamp_of(status)
         self.value = value
 
     def __del__(self) -> None:
@@ -97,7 +97,7 @@ class Refs:
         path = f"{self._root}/{name}"
         pin = self._pins.get(name)
         try:
-            if pin is not None and pin.stamp == _stamp(os.stat(path)):
+            if pin is not None and pin.stamp == stamp_of(os.stat(path)):
                 return pin.value
             del pin
             self._unpin(name)
@@ -352,10 +352,6 @@ class Refs:
                     f"'{name.removeprefix('refs/tags/')}' can't stand beside '{other.removeprefix('refs/tags/')}'",
                     hint="one name is a folder of the other: git allows only one of them",
                 )
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_ino, status.st_dev, status.st_mtime_ns, status.st_size
 
 
 def _remove_empty_folders(path: str) -> None:

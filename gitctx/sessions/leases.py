@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitctx.format.documents import to_canonical_json
+from gitctx.repository.disk import sync_folder
 from gitctx.values import SessionId
 
 _MAX_BYTES = 65536
@@ -76,7 +77,7 @@ class Leases:
                 os.fsync(descriptor)
             os.rename(temporary, self.folder / lease.session)
             if durable:
-                _sync_folder(self.folder)
+                sync_folder(str(self.folder))
         except BaseException:
             os.close(descriptor)
             temporary.unlink(missing_ok=True)
@@ -130,14 +131,6 @@ class Leases:
         except OSError:
             return False
         return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def note_beat(lease: int | Path, at: datetime) -> None:
