@@ -63,7 +63,9 @@ def main() -> int:
     try:
         store = Store.open(options.store, Config(retry=PATIENT))
         project = Project(options.project, options.head)
-        with Context(store, actor=options.actor).sessions.start(actor=options.actor, agent=AGENT) as session:
+        sessions = Context(store, actor=options.actor).sessions
+        # Whoever starts late must not close the session that was killed: the one that claims its piece is to notice.
+        with sessions.start(actor=options.actor, agent=AGENT, recover=False) as session:
             line.tell(Ready(session.id))
             ctx = Context(store, actor=options.actor, session=session.id)
             Surveyor(ctx, project, tell=line.tell, pause=line.wait).work()
