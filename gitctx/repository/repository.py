@@ -514,6 +514,15 @@ class Repository:
         except (KeyError, ValueError, pygit2.GitError):
             return False
 
+    def beyond(self, oids: Iterable[str], head: str) -> set[str]:
+        """Those of some commits that a head doesn't reach, and where clocks went back perhaps some that it does; found
+        in one walk. What isn't a commit here is left out.
+        """
+        wanted = list(oids)
+        lines = "".join(f"{oid}\n" for oid in (*wanted, f"^{head}"))
+        _, output, _ = self.git("rev-list", "--ignore-missing", "--stdin", stdin=lines.encode("ascii"))
+        return set(wanted) & set(output.decode("ascii").split())
+
     def merge_base(self, one: str, other: str) -> str | None:
         """A best common ancestor of two commits; None if they have none."""
         with translated(self.path):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from gitctx.format.layout import Trees
 
 _LINES = 200
+_FEW = 8
+"""So many commits are asked about one by one; more in one walk by git."""
 _LAST_LINE_BYTES = 2048
 
 
@@ -47,8 +49,12 @@ def thrown_off(repository: Repository, ref: str, head: str, published: str | Non
     if not candidates:
         return []
     near = {oid for oid, _ in islice(repository.walk(head), 2 * _LINES)}
-    lost = [oid for oid in candidates if oid not in near and _is_whole(repository, oid, head, near)]
-    lost = [oid for oid in lost if not repository.is_ancestor(oid, head)]
+    far = [oid for oid in candidates if oid not in near]
+    if len(far) > _FEW:
+        beyond = repository.beyond(far, head)
+        far = [oid for oid in far if oid in beyond]
+    lost = [oid for oid in far if not repository.is_ancestor(oid, head)]
+    lost = [oid for oid in lost if _is_whole(repository, oid, head, near)]
     return [oid for oid in lost if not any(other != oid and repository.is_ancestor(oid, other) for other in lost)]
 
 
