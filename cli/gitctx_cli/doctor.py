@@ -79,8 +79,10 @@ def _people(env: Env) -> facts.People:
 def mend(env: Env, path: Path, findings: list[Check]) -> Iterator[tuple[str, str]]:
     """Do what the fixable findings say; the code and what was done. What fails is told too, and stays a finding."""
     codes = {each.code for each in findings if each.fixable}
+    damaged = any(code.startswith("damage_") for code in codes)
     steps = (
-        (lambda code: code == "stale_lock" or code.startswith("damage_"), _recover),
+        (lambda code: damaged and code.startswith("damage_"), _recover),
+        (lambda code: not damaged and code == "stale_lock", _clear_locks),
         (lambda code: code == "config", _set_config),
         (lambda code: code in ("leftovers", "keep"), _clear_leftovers),
         (lambda code: code == "packs", _merge_packs),
@@ -100,10 +102,13 @@ def _recover(env: Env, path: Path) -> str:
     from gitctx_cli.recovery import summary
 
     done = Recovery(path, actor=env.actor_of(None, None)).apply()
-    locks = sum(each.code == "stale_lock" for each in done.scan.damage)
-    if done.changed and locks < len(done.scan.damage):
-        return f"recovered the store: {summary(done)}"
-    return f"cleared {locks} stale locks"
+    return f"recovered the store: {summary(done)}" if done.changed else "somebody else recovered the store meanwhile"
+
+
+def _clear_locks(env: Env, path: Path) -> str:
+    from gitctx.recovery import Recovery
+
+    return f"cleared stale locks: {', '.join(Recovery(path).clear_locks()) or 'none was left'}"
 
 
 def _set_config(env: Env, path: Path) -> str:
@@ -122,13 +127,17 @@ def _clear_leftovers(env: Env, path: Path) -> str:
     import time
 
     from gitctx.repository.disk import unlink_quietly
+    from gitctx.repository.packs import keeps
     from gitctx.store import Store
 
     store = Store.open(path)
     with store.context.turn(), store.sessions.turn():
         removed = sum(unlink_quietly(str(each)) for each in facts.leftovers(path))
-        store.repository.clear_stale_keeps(time.time() - facts.LEFTOVER_AGE_S)
-    return f"removed {removed} temporary files, and .keep files of killed writers"
+        before = time.time() - facts.LEFTOVER_AGE_S
+        left, _ = keeps(str(path / "objects"), before)
+        store.repository.clear_stale_keeps(before)
+        still, _ = keeps(str(path / "objects"), before)
+    return f"removed {removed} temporary files and {len(left) - len(still)} .keep files of killed writers"
 
 
 def _merge_packs(env: Env, path: Path) -> str:

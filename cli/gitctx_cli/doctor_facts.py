@@ -10,6 +10,7 @@ import re
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gitctx.values import RecoveryScan
 
 LEFTOVER_AGE_S = 3600.0
+BRANCHES = ("context", "sessions")
 _LEFTOVER = re.compile(r"tmp_(obj|object_git2|pack|idx)_\w+")
 
 
@@ -48,15 +50,18 @@ class Environment:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """The store as it lies. `error` is why it can't be opened, `scan_error` why it can't be scanned (text, hint)."""
+    """The store as it lies. `error` is why it can't be opened, `scan_error` why it can't be scanned (code, text, hint);
+    `work_trees` are folders that have one of its branches checked out, with the branch.
+    """
 
     error: tuple[str, str, str] | None
     scan: RecoveryScan | None
     scan_error: tuple[str, str, str] | None
     config: dict[str, str] | None
-    missing_reflogs: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
+    foreign_keeps: tuple[str, ...] = ()
+    work_trees: tuple[tuple[str, str], ...] = ()
     mergeable_packs: int = 0
     packs: int = 0
     rescue_refs: int = 0
@@ -109,24 +114,27 @@ def condition(path: Path, store: Store | None, error: GitctxError | None) -> Con
     """Look at the files of a store, which may be damaged."""
     from gitctx.recovery import Recovery
     from gitctx.repository.compaction import FAN_IN, Compactor
+    from gitctx.repository.packs import keeps
 
     scan, scan_error = None, None
     try:
         scan = Recovery(path).scan()
     except GitctxError as failed:
         scan_error = told(failed)
+    left, foreign = keeps(str(path / "objects"), time.time() - LEFTOVER_AGE_S)
     small = len(Compactor(str(path)).candidates()) if (path / "objects/pack").is_dir() else 0
     return Condition(
         error=told(error) if error is not None else None,
         scan=scan,
         scan_error=scan_error,
         config=_config(store),
-        missing_reflogs=tuple(n for n in ("context", "sessions") if not (path / "logs/refs/heads" / n).exists()),
         leftovers=tuple(str(each.relative_to(path)) for each in leftovers(path)),
-        keeps=tuple(sorted(each.name for each in (path / "objects/pack").glob("*.keep") if _is_old(each))),
+        keeps=tuple(left),
+        foreign_keeps=tuple(foreign),
+        work_trees=tuple(_work_trees(path)),
         mergeable_packs=small if small >= 2 * FAN_IN else 0,
         packs=len(list((path / "objects/pack").glob("*.pack"))),
-        rescue_refs=sum(1 for each in (path / "refs/gitctx/rescue").rglob("*") if each.is_file()),
+        rescue_refs=len(_refs_below(path, "refs/gitctx/rescue/")),
         quarantines=sum(1 for each in (path / "gitctx/quarantine").glob("*") if each.is_dir()),
     )
 
@@ -218,13 +226,38 @@ def _file_system(path: Path) -> str | None:
 
 
 def _head_time(store: Store | None) -> float | None:
+    """When the newest write of any branch was made, as its writer's clock had it."""
     if store is None:
         return None
     try:
-        _, output, _ = store.repository.git("log", "-1", "--format=%ct", "refs/heads/context")
-        return float(output)
+        refs = [f"refs/heads/{name}" for name in BRANCHES]
+        _, output, _ = store.repository.git("log", "--no-walk", "--format=%ct", *refs)
+        return max(map(float, output.split()))
     except (GitctxError, ValueError):
         return None
+
+
+def _work_trees(path: Path) -> Iterator[tuple[str, str]]:
+    for head in sorted((path / "worktrees").glob("*/HEAD")):
+        try:
+            said = head.read_text("utf-8", "replace").strip()
+            place = (head.parent / "gitdir").read_text("utf-8", "replace").strip().removesuffix("/.git")
+        except OSError:
+            continue
+        for name in BRANCHES:
+            if said == f"ref: refs/heads/{name}" and os.path.isdir(place):
+                yield place, name
+
+
+def _refs_below(path: Path, prefix: str) -> set[str]:
+    """Names of refs, loose and packed; read from the files, because the store may not be one that git opens."""
+    found = {each.relative_to(path).as_posix() for each in (path / prefix).rglob("*") if each.is_file()}
+    try:
+        lines = (path / "packed-refs").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        lines = []
+    packed = (line.partition(" ")[2] for line in lines)
+    return {name for name in (*found, *packed) if name.startswith(prefix) and not name.endswith(".lock")}
 
 
 def _config(store: Store | None) -> dict[str, str] | None:

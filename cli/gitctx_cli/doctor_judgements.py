@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -51,11 +52,12 @@ _Row = tuple[str, Level, str, str | None]
 
 def _programs(seen: Environment) -> Iterator[_Row]:
     if seen.git is None:
-        yield "git", "problem", "git can't be run", "install git 2.36 or later"
+        yield "git", "problem", "git can't be run: install git 2.36 or later", None
     elif _numbers(seen.git) < OLDEST_GIT:
-        yield "git", "warning", f"git {seen.git} doesn't know core.fsync: a push isn't synced", "install a newer git"
+        text = f"git {seen.git} can't sync a push (core.fsync): install 2.36 or later"
+        yield "git", "warning", text, None
     elif _numbers(seen.git)[:3] == (2, 51, 0):
-        yield "git", "warning", "git 2.51.0 crashes when an index is used by several at once", "install a newer git"
+        yield "git", "warning", "git 2.51.0 crashes when an index is shared: install a newer git", None
     else:
         yield "git", "ok", f"git {seen.git}", None
     if _numbers(seen.pygit2) < OLDEST_PYGIT2:
@@ -63,7 +65,7 @@ def _programs(seen: Environment) -> Iterator[_Row]:
     else:
         yield "pygit2", "ok", f"pygit2 {seen.pygit2}, libgit2 {seen.libgit2}", None
     if _numbers(seen.python) < (3, 11):
-        yield "python", "problem", f"Python {seen.python} is older than 3.11", "install a newer Python"
+        yield "python", "problem", f"Python {seen.python} is older than 3.11: install a newer one", None
     else:
         yield "python", "ok", f"Python {seen.python}", None
 
@@ -138,20 +140,24 @@ def _soundness(seen: Condition) -> Iterator[Check]:
     if error is None and seen.scan is not None and seen.scan.healthy:
         error = seen.error
     if error is not None:
-        yield _found(error[0], "problem", error[1], error[2])
+        yield _found(error[0], "problem", "; ".join(filter(None, error[1:])))
     elif seen.scan is not None and seen.scan.healthy:
         yield _found("sound", "ok", "the store is sound")
 
 
 def _clutter(seen: Condition) -> Iterator[Check]:
-    for name in seen.missing_reflogs:
-        yield _found("reflog", "warning", f"the branch {name} has no reflog; the next write to it makes one")
+    for place, name in seen.work_trees:
+        text = f"{place} has the branch {name} checked out: a commit there from old files takes back what others wrote"
+        yield _found("work_tree", "warning", text, f"git -C {shlex.quote(place)} switch --detach")
     if seen.leftovers:
         text = f"{len(seen.leftovers)} temporary files of killed programs lie about"
         yield _found("leftovers", "warning", text, FIX, fixable=True)
     if seen.keeps:
-        text = f"{len(seen.keeps)} packs are kept from being merged by old .keep files"
+        text = f"{len(seen.keeps)} .keep files of killed writers keep packs from being merged"
         yield _found("keep", "warning", text, FIX, fixable=True)
+    if seen.foreign_keeps:
+        text = f"{len(seen.foreign_keeps)} packs are held by .keep files that gitctx didn't make: they stay"
+        yield _found("foreign_keep", "note", text)
     if seen.packs >= _MANY_PACKS or seen.mergeable_packs:
         text = f"{seen.packs} packs lie beside one another: they slow reads down"
         yield _found("packs", "problem" if seen.packs >= _MANY_PACKS else "warning", text, FIX, fixable=True)
@@ -181,7 +187,7 @@ def judge_people(seen: People) -> Iterator[Check]:
         return Check("sessions", code, level, text, command, fixable)
 
     if seen.error is not None:
-        yield found(seen.error[0], "problem", seen.error[1], seen.error[2])
+        yield found(seen.error[0], "problem", "; ".join(filter(None, seen.error[1:])))
         return
     for id in seen.dead:
         text = f"the session {id} is dead and not recovered"

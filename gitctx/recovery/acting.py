@@ -17,7 +17,7 @@ from gitctx.config import Config
 from gitctx.errors import BrokenHistory, LockTimeout, StorageError
 from gitctx.format import messages
 from gitctx.format.objects import Object, make_object
-from gitctx.recovery import bodies, frame, names
+from gitctx.recovery import bodies, frame, locks, names
 from gitctx.recovery.judging import EMPTY_TREE
 from gitctx.recovery.planning import BranchPlan
 from gitctx.recovery.quarantine import Quarantine
@@ -138,10 +138,7 @@ class Acting:
 
     def _clear_locks(self, alone: bool) -> None:
         for lock in self._found.locks:
-            if lock.name == "gc.pid":
-                lock.unlink(missing_ok=True)
-            else:
-                self._opened().refs.clear_stale_lock(lock, alone=alone)
+            locks.clear(self._opened().refs, lock, alone=alone)
 
     def _install(self) -> None:
         """Indexes that were made anew, and packs of what was saved: each complete before it has its name."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitctx.recovery.names import raise_unless_gone
-from gitctx.repository.refs import FOREIGN_LOCK_AGE_S
+from gitctx.repository.refs import FOREIGN_LOCK_AGE_S, Refs
 from gitctx.values import Finding
 
 _LONG_AGE_S = 3600.0
@@ -33,6 +33,14 @@ def look(path: Path, own_inodes: frozenset[int]) -> Iterator[tuple[Path, Finding
             continue
         name = lock.relative_to(path).as_posix()
         yield lock, Finding("stale_lock", name, f"{name} was left behind by a program that was killed")
+
+
+def clear(refs: Refs, lock: Path, *, alone: bool) -> bool:
+    """Remove a lock that may be cleared; whether it is gone. `alone`: the caller has the writer queue to itself."""
+    if lock.name == "gc.pid":
+        lock.unlink(missing_ok=True)
+        return True
+    return refs.clear_stale_lock(lock, alone=alone)
 
 
 def own_inodes(path: Path) -> frozenset[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from gitctx.errors import (
 from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.keys import CLAIMS_PREFIX, check_message
+from gitctx.recovery import locks
 from gitctx.recovery.acting import OP, RESCUE, Acting
 from gitctx.recovery.judging import Memory
 from gitctx.recovery.survey import BRANCHES, survey
@@ -86,6 +87,18 @@ class Recovery:
                     acting.act(found, turns)
                     return acting.finish(report)
             return self._apply_in_turn(acting, repository, report, full=full)
+
+    def clear_locks(self) -> Sequence[str]:
+        """Clear the locks that killed programs left, and nothing else: no commit is made. Their paths in the store.
+
+        Raises StoreNotFound, NotAStore, StoreNotOwned, LockTimeout, StorageError.
+        """
+        with _named_errors(self._path), self._alone():
+            repository = Repository.open(self._path, git_timeout_s=self._config.git_timeout_s)
+            with self._turns(repository) as turns:
+                alone = all(turn.alone for turn in turns.values())
+                stale = list(locks.look(self._path, locks.own_inodes(self._path)))
+                return [found.subject for lock, found in stale if locks.clear(repository.refs, lock, alone=alone)]
 
     def _acting(self) -> Acting:
         id = new_ulid(self._config.clock(), self._config.rng)

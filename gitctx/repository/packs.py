@@ -190,14 +190,35 @@ def clear_leftovers(objects_dir: str, before_s: float) -> None:
                 unlink_quietly(f"{folder}/{name}")
 
 
-def _clear_keep(path: str, kinds: set[str], before_s: float) -> None:
-    keep = f"{path}.keep"
+def keeps(objects_dir: str, before_s: float) -> tuple[list[str], list[str]]:
+    """Names of the `.keep` files that nobody touched since `before_s`: those that `clear_leftovers` removes, and those
+    that somebody else put there to hold a pack.
+    """
+    folder = f"{objects_dir}/pack"
+    left: list[str] = []
+    foreign: list[str] = []
+    with suppress(OSError):
+        for base, kinds in sorted(by_name(folder).items()):
+            if "keep" in kinds and _is_older(f"{folder}/{base}.keep", before_s):
+                ours = _start_of_our_keep(f"{folder}/{base}.keep", kinds) is not None
+                (left if ours else foreign).append(f"{base}.keep")
+    return left, foreign
+
+
+def _start_of_our_keep(keep: str, kinds: set[str]) -> bytes | None:
+    """The first bytes of a `.keep` file that gitctx made or that holds nothing; None if it is another's."""
     try:
         with open(keep, "rb") as file:
             start = file.read(len(_OLD_KEEP))
     except OSError:
-        return
-    if not (start.startswith(b"PACK") or start == _OLD_KEEP or "pack" not in kinds) or not _is_older(keep, before_s):
+        return None
+    return start if start.startswith(b"PACK") or start == _OLD_KEEP or "pack" not in kinds else None
+
+
+def _clear_keep(path: str, kinds: set[str], before_s: float) -> None:
+    keep = f"{path}.keep"
+    start = _start_of_our_keep(keep, kinds)
+    if start is None or not _is_older(keep, before_s):
         return
     if start.startswith(b"PACK") and "idx" not in kinds:
         unlink_quietly(f"{path}.pack")

@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
+from gitctx.context import Context
+from gitctx.repository.compaction import FAN_IN
 from gitctx.store import Store
 from gitctx.store.identity import REQUIRED_CONFIG
 from gitctx.values import Finding, RecoveryScan
 from gitctx_cli.doctor_facts import Condition, Environment, People
 from gitctx_cli.doctor_judgements import judge_environment, judge_people, judge_store
+from gitctx_testkit.children import Child
 from gitctx_testkit.damage import CONTEXT
+from gitctx_testkit.git import git
 
 GOOD = Environment(
     "2.39.5", "1.21.0", "1.9.7", "3.11.7", 1, 1, True, "ext4", True, True, 1.8e9, 1.8e9, 1.7e9, 1 << 40, 10**6
@@ -63,9 +67,10 @@ def test_the_environment_is_judged_by_its_facts(change: dict[str, Any], code: st
         ({"scan": _scan("ref")}, "damage_ref", "problem"),
         ({"scan": None, "scan_error": ("storage", "t", "h")}, "storage", "problem"),
         ({"error": ("format_unsupported", "t", "h")}, "format_unsupported", "problem"),
-        ({"missing_reflogs": ("context",)}, "reflog", "warning"),
         ({"leftovers": ("x",)}, "leftovers", "warning"),
         ({"keeps": ("x",)}, "keep", "warning"),
+        ({"foreign_keeps": ("x",)}, "foreign_keep", "note"),
+        ({"work_trees": (("a folder", "context"),)}, "work_tree", "warning"),
         ({"packs": 70, "mergeable_packs": 70}, "packs", "warning"),
         ({"packs": 900}, "packs", "problem"),
         ({"rescue_refs": 1}, "rescue", "note"),
@@ -107,7 +112,10 @@ def test_settings_are_put_back(cli: Any, store: Store) -> None:
     assert store.repository.config()["gc.auto"] == "0"
 
 
-@pytest.mark.parametrize("name", [f"{CONTEXT}.lock", "packed-refs.lock", "HEAD.lock", "config.lock", "gc.pid"])
+LOCKS = [f"{CONTEXT}.lock", "packed-refs.lock", "HEAD.lock", "config.lock", "index.lock", "gc.pid"]
+
+
+@pytest.mark.parametrize("name", [*LOCKS, "objects/pack/multi-pack-index.lock"])
 def test_stale_locks_are_cleared_and_fresh_ones_are_not(cli: Any, store: Store, name: str) -> None:
     lock = store.path / name
     lock.write_bytes(b"")
@@ -115,8 +123,10 @@ def test_stale_locks_are_cleared_and_fresh_ones_are_not(cli: Any, store: Store, 
     assert lock.exists()
     os.utime(lock, (time.time() - 7200,) * 2)
     assert _codes(cli) == {"stale_lock"}
+    head = store.context.head()
     assert _codes(cli, "--fix") == set()
     assert not lock.exists()
+    assert store.context.head() == head
 
 
 def test_old_leftovers_are_removed_and_young_ones_are_not(cli: Any, store: Store) -> None:
@@ -138,3 +148,105 @@ def test_a_store_that_cannot_be_opened_is_examined_and_recovered(cli: Any, store
     assert (store.path / CONTEXT).read_bytes() == b""
     assert _codes(cli, "--fix") == set()
     assert cli("get", "k").text.strip() == "v"
+
+
+def _age(path: Path) -> None:
+    os.utime(path, (time.time() - 7200,) * 2)
+
+
+def test_keep_files_of_killed_writers_go_and_those_of_others_stay(cli: Any, store: Store) -> None:
+    cli("put", "a", "1")
+    cli("put", "b", "2")
+    ours, others = sorted((store.path / "objects/pack").glob("*.pack"))[:2]
+    killed, held = ours.with_suffix(".keep"), others.with_suffix(".keep")
+    killed.write_bytes(ours.read_bytes())
+    held.write_text("held for a mirror")
+    assert _codes(cli, "--fix") == set()
+    assert killed.exists()
+    _age(killed)
+    _age(held)
+    assert _codes(cli) == {"keep"}
+    fixed = cli("doctor", "--fix", "--json").json
+    assert [each["text"] for each in fixed["fixed"]] == [
+        "removed 0 temporary files and 1 .keep files of killed writers"
+    ]
+    assert [each["code"] for each in fixed["findings"] if each["level"] == "note"].count("foreign_keep") == 1
+    assert (killed.exists(), held.exists(), ours.exists()) == (False, True, True)
+
+
+def test_many_small_packs_are_merged(cli: Any, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store.repository, "compact_if_due", lambda: None)
+    ctx = Context(store, actor="planner")
+    for number in range(2 * FAN_IN):
+        ctx.put(f"k{number}", str(number))
+    assert _codes(cli) == {"packs"}
+    assert _codes(cli, "--fix") == set()
+    assert len(list((store.path / "objects/pack").glob("*.pack"))) < FAN_IN
+    assert ctx.get("k0").text() == "0"
+
+
+def test_dead_sessions_are_recovered_and_their_claims_freed(cli: Any) -> None:
+    with Child("input()") as agent:
+        id = cli("session", "start", "--pid", str(agent.pid), "--actor", "coder-1").text.strip()
+        cli("claim", "job", "--session", id)
+        assert _codes(cli) == set()
+    assert _codes(cli) == {"dead_session", "dead_claim"}
+    fixed = cli("doctor", "--fix", "--json").json["fixed"]
+    assert [(each["code"], each["text"]) for each in fixed] == [("dead_claim", f"recovered sessions: {id}")]
+    assert _codes(cli) == set()
+    assert [each["holder_state"] for each in cli("claims", "--json").jsons] == ["ended"]
+    cli("session", "start", "--pid", str(os.getpid()), "--actor", "coder-2")
+    cli("claim", "job")
+
+
+def test_a_missing_reflog_is_made_anew_and_used(cli: Any, store: Store) -> None:
+    log = store.path / "logs" / CONTEXT
+    log.unlink()
+    assert _codes(cli, code=7) == {"damage_reflog"}
+    assert _codes(cli, "--fix") == set()
+    cli("put", "k", "v")
+    assert store.context.head() in log.read_text()
+
+
+def test_a_work_tree_on_a_branch_is_told_until_it_is_detached(cli: Any, store: Store, tmp_path: Path) -> None:
+    tree = tmp_path / "a tree"
+    git(store.path, "worktree", "add", "-q", str(tree), "context")
+    found = cli("doctor", "--json").json["findings"]
+    (told,) = [each for each in found if each["code"] == "work_tree"]
+    assert told["command"] == f"git -C '{tree}' switch --detach"
+    git(store.path, "worktree", "remove", "--force", str(tree))
+    git(store.path, "worktree", "add", "-q", "--detach", str(tree), "context")
+    assert _codes(cli) == set()
+
+
+def test_rescued_heads_are_counted_when_they_are_packed(cli: Any, store: Store) -> None:
+    git(store.path, "update-ref", "refs/gitctx/rescue/x/context", "context")
+    git(store.path, "update-ref", "refs/gitctx/rescue/y/context", "context")
+    git(store.path, "pack-refs", "--all")
+    git(store.path, "update-ref", "refs/gitctx/rescue/z/context", "context")
+    found = cli("doctor", "--json").json["findings"]
+    assert [each["text"].split()[0] for each in found if each["code"] == "rescue"] == ["3"]
+
+
+def test_what_cannot_be_mended_is_said_and_stays_a_finding(cli: Any, tmp_path: Path) -> None:
+    path = tmp_path / "lost.git"
+    Store.create(path)
+    for each in (*(path / "objects/pack").iterdir(), *(path / "objects").glob("??/*")):
+        each.unlink()
+        each.write_bytes(b"")
+    before = sorted(str(each) for each in path.rglob("*"))
+    found = cli("--store", path, "doctor", "--fix", "--json", code=7).json
+    assert found["healthy"] is False
+    assert found["fixed"][0]["text"].startswith("not mended: nothing of the context's history holds together")
+    assert sorted(str(each) for each in path.rglob("*")) == before
+
+
+def test_every_command_that_is_told_is_one(cli: Any, store: Store) -> None:
+    """A hint is a sentence; what stands behind `->` can be pasted."""
+    store.repository.set_config("gc.auto", "6700")
+    (store.path / "logs" / CONTEXT).unlink()
+    found = cli("doctor", "--json", code=7).json["findings"]
+    commands = [each["command"] for each in found if each["command"]]
+    assert commands
+    assert all(each.startswith(("git ", "gitctx ", "df ", "chmod ", "pip ", "timedatectl ")) for each in commands)
+    assert _codes(cli, "--fix") == set()
