@@ -71,7 +71,7 @@ def set_value(
     id: Id = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Change one setting: strategies.PREFIX, limits.max_value_bytes or claims.ttl_s.
+    """Change one setting: strategies.PREFIX, limits.max_value_bytes, claims.ttl_s, sessions.take_over_silent_after_s.
 
     VALUE is read as TOML (2000000, true, "text"), or else as text.
 
@@ -136,6 +136,7 @@ def _in_force(reading: Reading) -> dict[str, Any]:
     settings = reading.settings()
     return {
         "claims.ttl_s": settings.claim_ttl_s,
+        "sessions.take_over_silent_after_s": settings.take_over_silent_after_s,
         "limits.max_value_bytes": settings.max_value_bytes,
         **{f"strategies.{prefix}": strategy for prefix, strategy in settings.strategies.items()},
     }
@@ -163,4 +164,6 @@ def _parsed(text: str) -> Any:
 
 
 def _shown(value: Any) -> str:
+    if value is None:
+        return "never"
     return f"{value:g}" if isinstance(value, float) else str(value)

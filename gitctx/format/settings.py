@@ -8,6 +8,9 @@ max_value_bytes = 1048576
 
 [claims]
 ttl_s = 1800
+
+[sessions]
+take_over_silent_after_s = 86400   # not set: never
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from gitctx.format.keys import check_prefix
 from gitctx.format.strategies import LAST_WRITE_WINS, STRATEGIES
 
 MAX_VALUE_BYTES_CEILING = 1024**3
+LEAST_SILENCE_S = 7200.0
+"""So long a heartbeat isn't even suspicious: one long call of a tool may take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,7 @@ class Settings:
     strategies: Mapping[str, str] = field(default_factory=dict)
     max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES
     claim_ttl_s: float = 1800.0
+    take_over_silent_after_s: float | None = None
     problems: tuple[str, ...] = ()
 
     def strategy_for(self, key: str) -> str:
@@ -68,8 +74,8 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
 
 
 def check(name: str, value: Any) -> Any:
-    """The value of one setting (`strategies.<prefix>`, `limits.max_value_bytes`, `claims.ttl_s`). Raises
-    ConfigInvalid.
+    """The value of one setting (`strategies.<prefix>`, `limits.max_value_bytes`, `claims.ttl_s`,
+    `sessions.take_over_silent_after_s`). Raises ConfigInvalid.
     """
     table, _, rest = name.partition(".")
     if table == "strategies" and rest:
@@ -78,8 +84,12 @@ def check(name: str, value: Any) -> Any:
         return int(_number(name, value, 1, MAX_VALUE_BYTES_CEILING))
     if name == "claims.ttl_s":
         return float(_number(name, value, 1, 30 * 24 * 3600))
+    if name == "sessions.take_over_silent_after_s":
+        return float(_number(name, value, LEAST_SILENCE_S, 365 * 24 * 3600))
     raise ConfigInvalid(
-        f"there is no setting {name!r}", hint="there are strategies.<prefix>, limits.max_value_bytes and claims.ttl_s"
+        f"there is no setting {name!r}",
+        hint="there are strategies.<prefix>, limits.max_value_bytes, claims.ttl_s and"
+        " sessions.take_over_silent_after_s",
     )
 
 
@@ -117,6 +127,7 @@ def parse_settings(data: bytes) -> Settings:
         },
         max_value_bytes=good.get("limits.max_value_bytes", DEFAULT_MAX_VALUE_BYTES),
         claim_ttl_s=good.get("claims.ttl_s", DEFAULTS.claim_ttl_s),
+        take_over_silent_after_s=good.get("sessions.take_over_silent_after_s"),
         problems=tuple(problems),
     )
 

@@ -110,6 +110,13 @@ def heartbeat_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evide
     return Evidence("heartbeat", "alive", f"it last beat at {format_time(at)}", now)
 
 
+def silent_for_s(facts: Facts, now: datetime) -> float:
+    """How many seconds ago a session last beat; 0 where that isn't known, because no lease of it was issued here."""
+    if facts.lease is None or facts.lease.lease.instance != facts.instance:
+        return 0.0
+    return (now - facts.lease.beat_at).total_seconds()
+
+
 def integrity_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence:
     """Can what it built on be read: the head, its last checkpoint, the revision that it started on?"""
     sound = facts.sound

@@ -6,6 +6,7 @@ of any number of recoverers exactly one closes it. See docs/technical/sessions.m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ from gitctx.format.keys import CLAIMS_PREFIX
 from gitctx.format.records import decode_claim, decode_session, encode_session, session_path
 from gitctx.sessions.evidence_log import one_line, trailers_of
 from gitctx.sessions.ground import Ground
-from gitctx.sessions.liveness import judge, state_of
+from gitctx.sessions.liveness import judge, silent_for_s, state_of
 from gitctx.sessions.roster import BY_ACTOR
 from gitctx.store.request import Planned, Request
 from gitctx.values import RecoveredSession, Recovery, SessionId, SessionStatus
@@ -64,22 +65,30 @@ class Recoveries:
         self._store = roster.store
 
     def all(self, by: Recoverer, *, silent: bool = False) -> Recovery:
-        """Recover all that are dead, and with `silent` those too of which nothing is proved.
+        """Recover all that are dead, and with `silent` those too of which nothing is proved; without it those that
+        have been silent for longer than the store's settings let them.
 
-        Only sessions that have a lease here can be proved dead, so without `silent` no others are looked at. Raises
-        nothing because of one session: what couldn't be done is told.
+        Only sessions that have a lease here can be proved dead, and only of those it is known when they last beat, so
+        without `silent` no others are looked at. Raises nothing because of one session: what couldn't be done is told.
         """
         names: Iterable[str] = self._issuer.leases.ids()
         found = self._look_at(names if not silent else {*names, *self._roster.open_ids()})
         here = self._issuer.surroundings()
         clock = self._store.config.clock
-        wanted = ("dead", "silent") if silent else ("dead",)
-        dead = [
-            record
-            for record in found.open
-            if record.id != by.session and state_of(record, here.facts_of(record), clock()) in wanted
-        ]
-        recovery, error = self._close(self._judged(dead, wanted), by, found.ended)
+        limit_s = 0.0 if silent else self._silence_limit_s()
+        dead: list[SessionRecord] = []
+        overdue: list[SessionRecord] = []
+        for record in found.open:
+            facts = here.facts_of(record)
+            state = state_of(record, facts, clock())
+            if record.id == by.session or state not in ("dead", "silent"):
+                continue
+            if state == "dead":
+                dead.append(record)
+            elif silent or silent_for_s(facts, clock()) > limit_s:
+                overdue.append(record)
+        judged = self._judged(dead, ("dead",)) + self._judged(overdue, ("dead", "silent"))
+        recovery, error = self._close(judged, by, found.ended)
         closed = (*(record.id for record in found.ended), *(each.record.id for each in recovery.recovered))
         self._clean_up((*closed, *(id for id in found.unrecorded if self._is_left_over(id))))
         return replace(recovery, unreadable=tuple(sorted(found.unreadable)), problem=str(error or ""))
@@ -104,6 +113,14 @@ class Recoveries:
         return recovery
 
     # -- looking ------------------------------------------------------------------------------------------------------
+
+    def _silence_limit_s(self) -> float:
+        """After how many seconds without a beat a silent session is taken over; without end if nobody set it."""
+        try:
+            limit_s = self._store.context.view().settings().take_over_silent_after_s
+        except GitctxError:
+            limit_s = None
+        return limit_s if limit_s is not None else math.inf
 
     def _look_at(self, ids: Iterable[str]) -> _Found:
         found = _Found([], [], [], [])

@@ -137,15 +137,21 @@ def test_settings_are_listed_set_and_put_back(cli: Any) -> None:
     assert cli("config", "list").lines == [
         "claims.ttl_s = 1800 (default)",
         "limits.max_value_bytes = 1048576 (default)",
+        "sessions.take_over_silent_after_s = never (default)",
     ]
     cli("config", "set", "limits.max_value_bytes", "2000000")
     cli("config", "set", "strategies.decision/", "fail")
     assert cli("config", "list").lines == [
         "claims.ttl_s = 1800 (default)",
         "limits.max_value_bytes = 2000000",
+        "sessions.take_over_silent_after_s = never (default)",
         "strategies.decision/ = fail",
     ]
     assert cli("config", "get", "limits.max_value_bytes").text == "2000000\n"
+    assert cli("config", "get", "sessions.take_over_silent_after_s").text == "never\n"
+    cli("config", "set", "sessions.take_over_silent_after_s", "86400")
+    assert cli("config", "get", "sessions.take_over_silent_after_s").text == "86400\n"
+    cli("config", "unset", "sessions.take_over_silent_after_s")
     assert cli("config", "get", "strategies.decision/x").text == "fail\n"
     assert cli("config", "get", "strategies.plan/").text == "last-write-wins\n"
     cli("config", "get", "no.such", code=5)

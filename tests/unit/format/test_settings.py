@@ -64,6 +64,8 @@ BAD_LINES = [
     ("claims", "ttl_s = -inf"),
     ("claims", "ttl_s = 2026-01-01"),
     ("claims", "ttl_s = {a = 1}"),
+    ("sessions", "take_over_silent_after_s = 7199"),
+    ("sessions", 'take_over_silent_after_s = "a day"'),
     ("strategies", '"plan/" = "newest"'),
     ("strategies", '"plan/" = 5'),
     ("strategies", '"plan/" = ["fail"]'),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -162,6 +165,30 @@ def test_all_that_are_silent_are_only_taken_over_together_with_the_dead_on_reque
     assert {each.record.id: each.state for each in found} == {elsewhere.id: "silent", gone: "dead"}
     assert set(sessions.record(own.id).recovered) == {elsewhere.id, gone}
     assert sessions.state(own.id) == "alive"
+
+
+@pytest.mark.parametrize(("limit_s", "quiet_s", "taken"), [(None, 10**7, 0), (7200, 7000, 0), (7200, 7300, 1)])
+def test_a_silent_session_is_taken_over_after_the_limit_that_the_user_set(
+    store: Store, sessions: Sessions, machine: FakeMachine, limit_s: int | None, quiet_s: int, taken: int
+) -> None:
+    if limit_s is not None:
+        Context(store, actor="planner").configure("sessions.take_over_silent_after_s", limit_s)
+    session = sessions.start(actor="coder", hold=False, pid=200)
+    beat = time.time() - quiet_s
+    os.utime(store.path / "gitctx" / "leases" / session.id, (beat, beat))
+    assert sessions.recover(actor="planner").recovered == ()
+    machine.space = "pid:[2]"
+    found = sessions.recover(actor="planner").recovered
+    assert [(each.record.id, each.state) for each in found] == [(session.id, "silent")] * taken
+
+
+def test_the_limit_does_not_concern_sessions_of_which_no_beat_is_known(store: Store, machine: FakeMachine) -> None:
+    Context(store, actor="planner").configure("sessions.take_over_silent_after_s", 7200)
+    far = Sessions(store, FakeMachine(host="host-b")).start(actor="far", hold=False, pid=100)
+    shutil.rmtree(store.path / "gitctx" / "leases")
+    late = Store.open(store.path, Config(clock=lambda: datetime.now(UTC) + timedelta(days=30)))
+    assert Sessions(late, machine).recover(actor="planner").recovered == ()
+    assert Sessions(store, machine).record(far.id).ended_at is None
 
 
 def test_a_session_that_was_taken_over_and_lives_is_refused_and_keeps_what_it_wrote(
