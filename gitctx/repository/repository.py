@@ -516,7 +516,7 @@ class Repository:
 
     def beyond(self, oids: Iterable[str], head: str) -> set[str]:
         """Those of some commits that a head doesn't reach, and where clocks went back perhaps some that it does; found
-        in one walk. What isn't a commit here is left out.
+        in one walk. What isn't a commit here is left out. Raises GitFailed where something on the way can't be read.
         """
         wanted = list(oids)
         lines = "".join(f"{oid}\n" for oid in (*wanted, f"^{head}"))

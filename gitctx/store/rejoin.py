@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from gitctx.errors import BrokenHistory, InvalidKey, ObjectMissing
+from gitctx.errors import BrokenHistory, GitFailed, InvalidKey, ObjectMissing
 from gitctx.format import layout
 from gitctx.repository import Repository
 from gitctx.repository.reflog import NO_OBJECT
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from gitctx.format.layout import Trees
 
 _LINES = 200
-_FEW = 8
-"""So many commits are asked about one by one; more in one walk by git."""
 _LAST_LINE_BYTES = 2048
 
 
@@ -49,13 +47,24 @@ def thrown_off(repository: Repository, ref: str, head: str, published: str | Non
     if not candidates:
         return []
     near = {oid for oid, _ in islice(repository.walk(head), 2 * _LINES)}
-    far = [oid for oid in candidates if oid not in near]
-    if len(far) > _FEW:
-        beyond = repository.beyond(far, head)
-        far = [oid for oid in far if oid in beyond]
-    lost = [oid for oid in far if not repository.is_ancestor(oid, head)]
+    lost = _not_only_old(repository, [oid for oid in candidates if oid not in near], head)
     lost = [oid for oid in lost if _is_whole(repository, oid, head, near)]
+    lost = [oid for oid in lost if not repository.is_ancestor(oid, head)]
     return [oid for oid in lost if not any(other != oid and repository.is_ancestor(oid, other) for other in lost)]
+
+
+def _not_only_old(repository: Repository, candidates: list[str], head: str) -> list[str]:
+    """Without those that are far back in the head's history: for each `_is_whole` would read hundreds of commits.
+
+    By git, because libgit2 never comes back from a torn commit. Where git can't read something, all of them.
+    """
+    if not candidates:
+        return []
+    try:
+        beyond = repository.beyond(candidates, head)
+    except GitFailed:
+        return candidates
+    return [oid for oid in candidates if oid in beyond]
 
 
 def _is_whole(repository: Repository, oid: str, head: str, near: set[str]) -> bool:
