@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitctx.errors import GitctxError
+from gitctx.store.identity import CONTEXT, SESSIONS
 
 if TYPE_CHECKING:
     from gitctx.sessions import Sessions
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gitctx.values import RecoveryScan
 
 LEFTOVER_AGE_S = 3600.0
-BRANCHES = ("context", "sessions")
+BRANCHES = (CONTEXT, SESSIONS)
 _LEFTOVER = re.compile(r"tmp_(obj|object_git2|pack|idx)_\w+")
 
 
