@@ -72,5 +72,5 @@ def strategies(context: typer.Context, incomplete: str) -> list[str]:
 
 def settings(context: typer.Context, incomplete: str) -> list[str]:
     """Names of settings."""
-    names = ("claims.ttl_s", "limits.max_value_bytes", "sessions.take_over_silent_after_s", "strategies.")
+    names = ("claims.ttl_s", "limits.max_value_bytes", "merge.", "sessions.take_over_silent_after_s", "strategies.")
     return [name for name in names if name.startswith(incomplete)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,9 +50,13 @@ def get(env: Env, name: Name) -> None:
 
     reading = env.reading(session=False)
     in_force = _in_force(reading)
-    if name.startswith("strategies."):
+    table, _, prefix = name.partition(".")
+    if table == "strategies":
         check(name, DEFAULTS.strategy_for(""))
-        value = reading.settings().strategy_for(name.partition(".")[2])
+        value: Any = reading.settings().strategy_for(prefix)
+    elif table == "merge":
+        check(name, {})
+        value = reading.settings().rules_for(prefix).as_document()
     elif name in in_force:
         value = in_force[name]
     else:
@@ -71,13 +76,15 @@ def set_value(
     id: Id = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Change one setting: strategies.PREFIX, limits.max_value_bytes, claims.ttl_s, sessions.take_over_silent_after_s.
+    """Change one setting: strategies.PREFIX, merge.PREFIX, limits.max_value_bytes, claims.ttl_s,
+    sessions.take_over_silent_after_s.
 
-    VALUE is read as TOML (2000000, true, "text"), or else as text.
+    VALUE is read as TOML (2000000, true, "text"), or as a JSON object, or else as text.
 
     Examples:
       gitctx config set limits.max_value_bytes 2000000
       gitctx config set strategies.decision/ fail -m "decisions are never overwritten unseen"
+      gitctx config set merge.status/ '{"counters": ["/done"], "sets": ["/tags"]}'
     """
     written = env.context(dry_run=dry_run).configure(name, _parsed(value), message=message, id=id)
     acknowledge(env, f"config {name}", written, dry_run=dry_run)
@@ -139,6 +146,7 @@ def _in_force(reading: Reading) -> dict[str, Any]:
         "sessions.take_over_silent_after_s": settings.take_over_silent_after_s,
         "limits.max_value_bytes": settings.max_value_bytes,
         **{f"strategies.{prefix}": strategy for prefix, strategy in settings.strategies.items()},
+        **{f"merge.{prefix}": rules.as_document() for prefix, rules in settings.merge_rules.items()},
     }
 
 
@@ -160,10 +168,20 @@ def _parsed(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"] if "\n" not in text else text
     except (ValueError, KeyError, RecursionError):
+        return _object_or_text(text)
+
+
+def _object_or_text(text: str) -> Any:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return text
+    return found if isinstance(found, dict) else text
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return "never"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) else str(value)

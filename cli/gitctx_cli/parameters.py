@@ -21,7 +21,7 @@ Strategy = Annotated[
     typer.Option(
         "--strategy",
         metavar="NAME",
-        help="if somebody else changed it meanwhile: last-write-wins, or fail",
+        help="if somebody else changed it meanwhile: last-write-wins, merge, or fail",
         autocompletion=completion.strategies,
     ),
 ]

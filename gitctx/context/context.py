@@ -19,10 +19,12 @@ from gitctx.format.keys import (
     check_prefix,
     check_write_id,
 )
+from gitctx.format.objects import blob_id
 from gitctx.format.settings import edit_settings
 from gitctx.store import Store, View
 from gitctx.store.edits import (
     Append,
+    Bases,
     Edit,
     Put,
     Remove,
@@ -35,7 +37,7 @@ from gitctx.store.edits import (
 )
 from gitctx.store.parcel import is_portable, pack_plan, unpack_plan
 from gitctx.store.request import Planned, Request
-from gitctx.values import Etag, Json, Revision
+from gitctx.values import EntryEtag, Etag, Json, Revision
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -356,7 +358,7 @@ class Context(Reading):
                 weight=weight_of(edits),
             )
         )
-        self._bases.remember_all(written.entries)
+        self._bases.remember_all(_known_after(written.entries, edits, known))
         return written
 
     def _make_plan(self, parcel: bytes, session: str | None) -> Callable[[View], Planned]:
@@ -369,6 +371,19 @@ class Context(Reading):
             return plan_edits(view, edits, bases=bases, strategy=strategy, expected_head=expected_head)
 
         return plan
+
+
+def _known_after(entries: Sequence[EntryEtag], edits: Sequence[Edit], bases: Bases) -> list[EntryEtag]:
+    """What a writer knows of entries that it wrote. Where a strategy made something else of its value, it hasn't read
+    that yet: it still builds on its base, so that what others added isn't overwritten unseen.
+    """
+    last = {key: edit for edit in edits for key in keys_of(edit)}
+    known: list[EntryEtag] = []
+    for entry in entries:
+        edit = last.get(entry.key)
+        settled = isinstance(edit, Put) and entry.key in bases and blob_id(edit.value) != entry.etag
+        known.append(EntryEtag(entry.key, bases[entry.key]) if settled else entry)
+    return known
 
 
 def _decoded(key: str, data: bytes, form: Form) -> Any:

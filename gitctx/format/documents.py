@@ -29,6 +29,17 @@ def to_canonical_json(value: Any) -> bytes:
         ) from error
 
 
+def read_canonical_json(data: bytes) -> Any:
+    """The value of which these are the canonical bytes. Raises ValueError for bytes that are those of no value."""
+    try:
+        value = json.loads(data.decode("utf-8"))
+        if to_canonical_json(value) == data:
+            return value
+    except (InvalidInput, RecursionError) as error:
+        raise ValueError(f"it isn't canonical JSON: {error}") from error
+    raise ValueError("it is JSON, but not in the canonical form")
+
+
 def _check(value: Any, inside: tuple[int, ...]) -> None:
     if id(value) in inside or len(inside) > 200:
         raise InvalidInput("the value can't be written as JSON: it holds itself, or is nested over 200 deep")

@@ -2,6 +2,10 @@
 
 [strategies]
 "decision/" = "fail"          # per key prefix; the longest one that fits counts
+"status/" = "merge"
+
+[merge]
+"status/" = {counters = ["/done"], sets = ["/tags"], appends = ["/log"]}   # places in JSON values, per key prefix
 
 [limits]
 max_value_bytes = 1048576
@@ -18,14 +22,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from gitctx.config import DEFAULT_MAX_VALUE_BYTES
 from gitctx.errors import ConfigInvalid, InvalidKey
 from gitctx.format.keys import check_prefix
+from gitctx.format.merge_rules import NO_RULES, MergeRules, read_rules
 from gitctx.format.strategies import LAST_WRITE_WINS, STRATEGIES
 
 MAX_VALUE_BYTES_CEILING = 1024**3
+_Value = TypeVar("_Value")
 LEAST_SILENCE_S = 7200.0
 """So long a heartbeat isn't even suspicious: one long call of a tool may take it."""
 
@@ -35,6 +41,7 @@ class Settings:
     """The settings in force. `problems` are sentences about what was refused; defaults stand in for it."""
 
     strategies: Mapping[str, str] = field(default_factory=dict)
+    merge_rules: Mapping[str, MergeRules] = field(default_factory=dict)
     max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES
     claim_ttl_s: float = 1800.0
     take_over_silent_after_s: float | None = None
@@ -42,11 +49,19 @@ class Settings:
 
     def strategy_for(self, key: str) -> str:
         """The strategy of the longest prefix that fits the key."""
-        fitting = [prefix for prefix in self.strategies if key.startswith(prefix) or key + "/" == prefix]
-        return self.strategies[max(fitting, key=len)] if fitting else LAST_WRITE_WINS
+        return _of_longest_prefix(self.strategies, key, LAST_WRITE_WINS)
+
+    def rules_for(self, key: str) -> MergeRules:
+        """What the longest prefix that fits the key declares for `merge`."""
+        return _of_longest_prefix(self.merge_rules, key, NO_RULES)
 
 
 DEFAULTS = Settings()
+
+
+def _of_longest_prefix(values: Mapping[str, _Value], key: str, default: _Value) -> _Value:
+    fitting = [prefix for prefix in values if key.startswith(prefix) or key + "/" == prefix]
+    return values[max(fitting, key=len)] if fitting else default
 
 
 def _strategy(name: str, value: Any) -> str:
@@ -56,13 +71,29 @@ def _strategy(name: str, value: Any) -> str:
             hint=f"use one of {', '.join(sorted(STRATEGIES))}",
             details={"name": name},
         )
+    _check_prefix("strategies", name)
+    return value
+
+
+def _rules(name: str, value: Any) -> MergeRules:
+    _check_prefix("merge", name)
+    try:
+        return read_rules(value)
+    except ValueError as error:
+        raise ConfigInvalid(
+            f"merge.{name!r} can't be used: {error}",
+            hint='declare places in JSON values like {"counters": ["/done"], "sets": ["/tags"], "appends": ["/log"]}',
+            details={"name": name},
+        ) from error
+
+
+def _check_prefix(table: str, name: str) -> None:
     try:
         check_prefix(name)
     except InvalidKey as error:
         raise ConfigInvalid(
-            f"strategies.{name!r} is no key prefix: {error.message}", hint="use a prefix like plan/"
+            f"{table}.{name!r} is no key prefix: {error.message}", hint="use a prefix like plan/"
         ) from error
-    return value
 
 
 def _number(name: str, value: Any, low: float, high: float) -> float:
@@ -74,12 +105,14 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
 
 
 def check(name: str, value: Any) -> Any:
-    """The value of one setting (`strategies.<prefix>`, `limits.max_value_bytes`, `claims.ttl_s`,
-    `sessions.take_over_silent_after_s`). Raises ConfigInvalid.
+    """The value of one setting (`strategies.<prefix>`, `merge.<prefix>` as MergeRules, `limits.max_value_bytes`,
+    `claims.ttl_s`, `sessions.take_over_silent_after_s`). Raises ConfigInvalid.
     """
     table, _, rest = name.partition(".")
     if table == "strategies" and rest:
         return _strategy(rest, value)
+    if table == "merge" and rest:
+        return _rules(rest, value)
     if name == "limits.max_value_bytes":
         return int(_number(name, value, 1, MAX_VALUE_BYTES_CEILING))
     if name == "claims.ttl_s":
@@ -88,7 +121,7 @@ def check(name: str, value: Any) -> Any:
         return float(_number(name, value, LEAST_SILENCE_S, 365 * 24 * 3600))
     raise ConfigInvalid(
         f"there is no setting {name!r}",
-        hint="there are strategies.<prefix>, limits.max_value_bytes, claims.ttl_s and"
+        hint="there are strategies.<prefix>, merge.<prefix>, limits.max_value_bytes, claims.ttl_s and"
         " sessions.take_over_silent_after_s",
     )
 
@@ -120,16 +153,20 @@ def parse_settings(data: bytes) -> Settings:
             good[name] = check(name, value)
         except ConfigInvalid as error:
             problems.append(f".gitctx/settings.toml: {error.message}; {error.hint}")
-    strategies = {name.partition(".")[2]: value for name, value in good.items() if name.startswith("strategies.")}
     return Settings(
-        strategies={
-            prefix.rstrip("/") + "/" if prefix.strip("/") else "": value for prefix, value in strategies.items()
-        },
+        strategies=_by_prefix(good, "strategies"),
+        merge_rules=_by_prefix(good, "merge"),
         max_value_bytes=good.get("limits.max_value_bytes", DEFAULT_MAX_VALUE_BYTES),
         claim_ttl_s=good.get("claims.ttl_s", DEFAULTS.claim_ttl_s),
         take_over_silent_after_s=good.get("sessions.take_over_silent_after_s"),
         problems=tuple(problems),
     )
+
+
+def _by_prefix(values: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """The values of one table whose names are key prefixes."""
+    found = {name.partition(".")[2]: value for name, value in values.items() if name.startswith(f"{table}.")}
+    return {prefix.rstrip("/") + "/" if prefix.strip("/") else "": value for prefix, value in found.items()}
 
 
 def edit_settings(data: bytes, name: str, value: Any) -> bytes:
@@ -139,6 +176,9 @@ def edit_settings(data: bytes, name: str, value: Any) -> bytes:
 
     if value is not None:
         value = check(name, value)
+    if isinstance(value, MergeRules):
+        rules, value = value.as_document(), tomlkit.inline_table()
+        value.update(rules)
     try:
         document = tomlkit.parse(data.decode("utf-8"))
     except (TOMLKitError, ValueError, RecursionError) as error:

@@ -228,7 +228,7 @@ class _Planning:
         settle = strategy_named(chosen) if isinstance(chosen, str) else chosen
         base_value = self._view.blob(base) if base is not None else None
         theirs_value = self._view.blob(theirs) if theirs is not None else None
-        outcome = settle(Sides(key, base_value, value, theirs_value))
+        outcome = settle(Sides(key, base_value, value, theirs_value, self._settings.rules_for(key)))
         if isinstance(outcome, Unsettled):
             raise MergeConflict(
                 f"'{key}' changed since {'etag ' + base if base else 'it was found absent'}",
@@ -236,7 +236,7 @@ class _Planning:
                 base=base,
                 ours=ours,
                 theirs=theirs,
-                hint="read it again and repeat the change, or say --strategy last-write-wins",
+                hint="read it again and repeat the change, or say --strategy merge (or last-write-wins)",
             )
         if outcome.superseded and theirs is not None:
             self._superseded.append(theirs)
