@@ -67,9 +67,9 @@ class Config:
     With `group_commit`, writes that wait at the same time are published together: each is a commit of its own, and all
     share one compare-and-swap and one set of syncs. `queue_patience_s` is how long a write waits for a writer in front
     that doesn't move: the queue only saves lost races, so a stopped process in front of us must not stop us. With 0 it
-    waits for nobody, and nobody else makes its writes. With `auto_recover` a damaged store is recovered when it is
-    opened; `Context.recovered` tells. `clock`, `monotonic`, `sleep` and `rng` are there to be replaced
-    in tests.
+    waits for nobody, and nobody else makes its writes. `network_timeout_s` is how long one fetch or push may take. With
+    `auto_recover` a damaged store is recovered when it is opened; `Context.recovered` tells. `clock`, `monotonic`,
+    `sleep` and `rng` are there to be replaced in tests.
     """
 
     durability: Durability = "durable"
@@ -77,6 +77,7 @@ class Config:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     queue_patience_s: float = 2.5
     git_timeout_s: float = 600.0
+    network_timeout_s: float = 60.0
     auto_recover: bool = False
     clock: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic

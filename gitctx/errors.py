@@ -7,6 +7,7 @@ The class alone answers three questions: did anything change, may the call be re
         InvalidKey  InvalidName  InvalidRevision  EntryTooLarge  SecretFound  ConfigInvalid  IdReused
       NotFound (LookupError)         what was named isn't there; nothing changed
         StoreNotFound (NotAStore)  EntryNotFound  RevisionNotFound  CheckpointNotFound  SessionNotFound  ClaimNotFound
+          RemoteNotFound  ConflictNotFound
       WriteRejected                  nothing was written and nothing will be; safe to try again
         Conflict
           PreconditionFailed  MergeConflict  ClaimHeld  AlreadyExists
@@ -14,7 +15,7 @@ The class alone answers three questions: did anything change, may the call be re
       OutcomeUnknown                 the write may or may not have happened; repeat it with the same id
       SessionError
         SessionEnded  LeaseLost  SessionTaken  SessionNotDead  ClaimLost
-      RemoteError                    RemoteUnreachable  RemoteRejected  RemoteAuthFailed
+      RemoteError                    RemoteUnreachable  RemoteRejected  RemoteAuthFailed  StoresApart
       StorageError (OSError)         the machine failed: disk, permissions, git
         ObjectMissing  DiskFull  GitFailed  StoreNotOwned  StoreReadOnly
       CorruptStore                   what is on disk contradicts itself
@@ -172,6 +173,18 @@ class ClaimNotFound(NotFound):
     """No claim of that name."""
 
     code = "claim_not_found"
+
+
+class RemoteNotFound(NotFound):
+    """The store has no remote of that name."""
+
+    code = "remote_not_found"
+
+
+class ConflictNotFound(NotFound):
+    """There is no open conflict of that id, or about that key."""
+
+    code = "conflict_not_found"
 
 
 class WriteRejected(GitctxError):
@@ -335,6 +348,13 @@ class RemoteAuthFailed(RemoteError):
     """The remote doesn't accept the credentials."""
 
     code = "remote_auth_failed"
+    retryable = False
+
+
+class StoresApart(RemoteError):
+    """The remote holds a store that began apart from this one."""
+
+    code = "stores_apart"
     retryable = False
 
 

@@ -56,6 +56,17 @@ SESSION_NAMES = (
 )
 """The points of a session's start and of the recovery that goes with it, beside those of its writes."""
 
+SYNC_NAMES = (
+    "exchange.before_fetch",
+    "exchange.after_fetch",
+    "exchange.after_merge",
+    "exchange.before_push",
+    "exchange.after_push",
+    "join.after_fetch",
+    "join.before_rename",
+)
+"""The points of an exchange with a remote, and of joining a store, beside those of writes."""
+
 
 def hit(name: str) -> None:
     """Run the action that a test put at this point, if any."""
@@ -68,8 +79,9 @@ def hit(name: str) -> None:
 def activate(name: str, action: Callable[[], None]) -> None:
     """Put an action at a named point. Raises KeyError for a name that no code path has."""
     global _actions
-    if name not in NAMES and name not in SESSION_NAMES:
-        raise KeyError(f"no failpoint {name!r}; there are {', '.join((*NAMES, *SESSION_NAMES))}")
+    known = (*NAMES, *SESSION_NAMES, *SYNC_NAMES)
+    if name not in known:
+        raise KeyError(f"no failpoint {name!r}; there are {', '.join(known)}")
     if _actions is None:
         _actions = {}
     _actions[name] = action

@@ -29,21 +29,28 @@ def claim(
         str | None, typer.Option("--wait", metavar="TIME", help="wait so long for it to become free")
     ] = None,
     renew: Annotated[bool, typer.Option("--renew", help="extend a claim that you hold")] = False,
+    remote: Annotated[
+        bool, typer.Option("--remote", help="only when the remote has it: against other machines, too")
+    ] = False,
     message: Message = "",
     id: Id = None,
 ) -> None:
     """Hold a piece of work so that nobody else takes it. Of several who ask, one gets it; the others exit with 4 and
     learn who holds it.
 
-    It ends when you release it, when its time is up, or when your session ends or is found dead.
+    It ends when you release it, when its time is up, or when your session ends or is found dead. Without --remote it
+    holds on this machine at once, and elsewhere once it is exchanged, unless somebody was faster there.
 
     Examples:
       gitctx claim refactor-auth --ttl 30m -m "moving to tokens"
       gitctx claim deploy --wait 60s && ./deploy.sh && gitctx release deploy
+      gitctx claim release-1.2 --remote
     """
     ttl_s = seconds(ttl, option="--ttl") if ttl is not None else None
     wait_s = seconds(wait, option="--wait") if wait is not None else 0.0
-    made = env.context().claims.claim(name, ttl_s=ttl_s, message=message, wait_s=wait_s, renew=renew, id=id)
+    context = env.context()
+    claim_it = context.sync.claim if remote else context.claims.claim
+    made = claim_it(name, ttl_s=ttl_s, message=message, wait_s=wait_s, renew=renew, id=id)
     if env.json:
         env.output.document(of_claim(made))
     env.output.say(f"claimed {made.name} until {format_time(made.expires_at)}")

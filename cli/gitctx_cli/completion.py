@@ -63,6 +63,16 @@ def sessions(context: typer.Context, incomplete: str) -> list[str]:
     return _complete(context, incomplete, lambda reading: (each.record.id for each in reading.sessions.list()))
 
 
+def remotes(context: typer.Context, incomplete: str) -> list[str]:
+    """Names of remotes."""
+    return _complete(context, incomplete, lambda reading: (each.name for each in reading.sync.remotes()))
+
+
+def conflicts(context: typer.Context, incomplete: str) -> list[str]:
+    """Keys about which a conflict is open."""
+    return _complete(context, incomplete, lambda reading: (each.key for each in reading.sync.conflicts.list()))
+
+
 def strategies(context: typer.Context, incomplete: str) -> list[str]:
     """Names of strategies."""
     from gitctx.format.strategies import STRATEGIES

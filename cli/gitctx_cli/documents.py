@@ -14,17 +14,22 @@ if TYPE_CHECKING:
         Change,
         Checkpoint,
         Claim,
+        ConflictSide,
         Entry,
         EntryInfo,
         Evidence,
+        Exchanged,
         Finding,
         Handover,
         Missed,
+        OpenConflict,
         Recovered,
         RecoveredSession,
         Recovery,
         RecoveryScan,
+        Remote,
         SessionStatus,
+        SyncPause,
         Verification,
         Write,
         Written,
@@ -237,6 +242,89 @@ def of_recovered(recovered: Recovered) -> Document:
         "rescue": list(recovered.rescue),
         "quarantine": recovered.quarantine,
         **of_scan(recovered.scan),
+    }
+
+
+def of_remote(remote: Remote) -> Document:
+    """A remote of the store, without a password in its URL."""
+    from gitctx.repository.network import hidden
+
+    return {"name": remote.name, "url": hidden(remote.url), "namespace": remote.namespace or None}
+
+
+def of_exchanged(report: Exchanged) -> Document:
+    """What an exchange with a remote did."""
+    tags = report.checkpoints
+    return {
+        "remote": report.remote,
+        "changed": report.changed,
+        "complete": report.complete,
+        "rounds": report.rounds,
+        "took_s": report.took_s,
+        "branches": [
+            {
+                "branch": each.branch,
+                "head": each.head,
+                "received": each.received,
+                "sent": each.sent,
+                "merged": each.merged,
+                "forced_back": each.forced_back,
+                "refused": each.refused or None,
+                "up_to_date": each.up_to_date,
+                "settled": [
+                    {
+                        "key": one.key,
+                        "strategy": one.strategy,
+                        "kept": one.kept,
+                        "lost": one.lost,
+                        "superseded": one.superseded,
+                    }
+                    for one in each.settled
+                ],
+                "moved": [{"key": one.key, "moved_to": one.moved_to} for one in each.moved],
+                "opened": [of_conflict(one) for one in each.opened],
+            }
+            for each in report.branches
+        ],
+        "checkpoints": {
+            "received": list(tags.received),
+            "sent": list(tags.sent),
+            "deleted": list(tags.deleted),
+            "gone": list(tags.gone),
+            "renamed": [{"name": old, "renamed_to": new} for old, new in tags.renamed],
+            "refused": [{"name": name, "reason": reason} for name, reason in tags.refused],
+        },
+    }
+
+
+def of_conflict(conflict: OpenConflict) -> Document:
+    """A conflict that waits for a decision."""
+    return {
+        "id": conflict.id,
+        "key": conflict.key,
+        "base": conflict.base,
+        "standing": _of_side(conflict.standing),
+        "waiting": _of_side(conflict.waiting),
+    }
+
+
+def _of_side(side: ConflictSide) -> Document:
+    return {
+        "etag": side.etag,
+        "revision": side.revision,
+        "actor": side.actor,
+        "session": side.session,
+        "written_at": format_time(side.written_at),
+    }
+
+
+def of_pause(pause: SyncPause) -> Document:
+    """That the watchers of a store are silenced."""
+    return {
+        "paused_at": _time(pause.paused_at),
+        "actor": pause.actor,
+        "session": pause.session,
+        "message": pause.message,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,29 +16,45 @@ from gitctx_cli.history import line_of
 DAMAGED = 7
 
 
-def init(env: Env) -> None:
+def init(
+    env: Env,
+    *,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="URL", help="join the store that this remote holds")
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="don't ask the project's remotes for a store")] = False,
+) -> None:
     """Make the store of this project, in `gitctx/store.git` inside its git folder; outside a project, yours.
 
-    Every worktree of the project finds the same store. Your project stays as it is. A store that is there already is
-    left alone.
+    If a remote of the project holds a store, it is joined: you get the same history. They are asked for 3 seconds at
+    most, and nothing is sent to them. Every worktree of the project finds the same store. Your project stays as it is.
+    A store that is there already is left alone.
 
     Examples:
       gitctx init
+      gitctx init --from git@example.com:team/context.git
       gitctx init --store ~/shared/context.git
       git config gitctx.store ../context.git && gitctx init
     """
     from gitctx.store import Store
+    from gitctx_cli.failures import UsageError
 
+    if source is not None and alone:
+        raise UsageError("--from and --alone contradict each other", hint="give one of them")
     path = env.store_path()
+    joined = None
     created = False
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         try:
-            Store.create(path)
+            joined = None if alone else _join(env, path, source)
+            if joined is None:
+                Store.create(path)
             created = True
         except AlreadyExists:
             pass
     store = Store.open(path)
-    env.output.say("made the store" if created else "the store was there already")
+    made = f"joined the store that {joined} holds" if joined is not None else "made the store"
+    env.output.say(made if created else "the store was there already")
     if env.json:
         env.output.document(
             {
@@ -46,10 +63,34 @@ def init(env: Env) -> None:
                 "format": store.identity.format,
                 "created": created,
                 "changed": created,
+                "joined": joined,
             }
         )
     else:
         env.output.line(str(store.path))
+
+
+def _join(env: Env, path: Path, source: str | None) -> str | None:
+    """Join a store that is there already; the remote's name, None if there is none to join."""
+    if source is not None:
+        from gitctx.repository.remotes import is_local
+        from gitctx.sync.joining import join
+
+        join(path, str(env.path(source).absolute()) if is_local(source) else source)
+        return "origin"
+    from gitctx.repository.discovery import remotes_of_project
+
+    if not remotes_of_project(env.start):
+        return None
+    from gitctx.sync.joining import join_project, look_for_store
+
+    look = look_for_store(env.start)
+    for name, reason in look.silent.items():
+        env.output.say(
+            f"warning: {name} couldn't be asked whether it holds a store: {reason}. If it does, this one begins apart;"
+            " `gitctx sync` will say so"
+        )
+    return join_project(path, look).remote if look.found else None
 
 
 def status(env: Env) -> None:

@@ -9,6 +9,7 @@ STORE = "Store"
 ENTRIES = "Entries"
 HISTORY = "History"
 WORK = "Working together"
+MACHINES = "Between machines"
 OPTIONS = "Options for every command"
 
 
@@ -54,6 +55,15 @@ RECOVERY = {
     "apply": Entry("recovery:apply", "restore what can be restored"),
     "undo": Entry("recovery:undo", "take back what a recovery made of the entries"),
 }
+REMOTE = {
+    "add": Entry("remotes:add", "add a remote; nothing is sent to it"),
+    "list": Entry("remotes:list_all", "list the remotes"),
+    "remove": Entry("remotes:remove", "forget a remote"),
+}
+CONFLICT = {
+    "list": Entry("conflicts:list_all", "list conflicts that wait for a decision"),
+    "resolve": Entry("conflicts:resolve", "settle a conflict"),
+}
 
 COMMANDS: Mapping[str, Entry] = {
     "init": Entry("stores:init", "make the store of this project", STORE),
@@ -83,4 +93,7 @@ COMMANDS: Mapping[str, Entry] = {
     "release": Entry("claims:release", "give a claim up", WORK),
     "claims": Entry("claims:list_all", "list who holds what", WORK),
     "session": Entry("", "start, list and end sessions", WORK, SESSION),
+    "sync": Entry("syncing:sync", "exchange with other machines; pause and resume watchers", MACHINES),
+    "remote": Entry("", "add, list and remove remotes", MACHINES, REMOTE),
+    "conflict": Entry("", "list and settle open conflicts", MACHINES, CONFLICT),
 }

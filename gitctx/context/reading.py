@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gitctx.format.settings import Settings
     from gitctx.recovery import Recovery
     from gitctx.sessions import Claims, Machine, Sessions
+    from gitctx.sync.sync import Sync
     from gitctx.values import Change, Entry, EntryInfo, Recovered, Revision, Verification, Write
 
 
@@ -80,6 +81,13 @@ class Reading:
         from gitctx.recovery import Recovery
 
         return Recovery(self.store.path, self.store.config, actor=self.actor, session=self.session)
+
+    @cached_property
+    def sync(self) -> Sync:
+        """Exchange with other machines, and the conflicts that it leaves open."""
+        from gitctx.sync.sync import Sync
+
+        return Sync(self.store, actor=self.actor, session=self.session, claims=lambda: self.claims)
 
     @property
     def head(self) -> Revision:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pygit2
 
-from gitctx.errors import NotAStore, StoreNotFound
+from gitctx.errors import GitctxError, NotAStore, StoreNotFound
 from gitctx.repository.translate import translated
 
 STORE_FOLDER = Path("gitctx") / "store.git"
@@ -93,6 +93,20 @@ def _find_store(start: Path) -> Path:
             hint="`gitctx init` makes one",
             details={"path": str(found)},
         )
+    return found
+
+
+def remotes_of_project(start: Path) -> dict[str, str]:
+    """The remotes of the project around a folder (the folder of a store, too): name -> URL. Empty outside any."""
+    found = {}
+    try:
+        common = common_dir(start.parent if is_store(start) else start)
+        config = pygit2.Config(str(common / "config")) if common is not None else ()
+        for entry in config:
+            if entry.name.startswith("remote.") and entry.name.endswith(".url"):
+                found[entry.name[7:-4]] = entry.value or ""
+    except (OSError, ValueError, pygit2.GitError, GitctxError):
+        return {}
     return found
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from gitctx.config import Config
     from gitctx.errors import GitctxError
+    from gitctx.store.advance import NextStep
     from gitctx.store.parcel import PlanMaker
     from gitctx.store.queue import Turn
     from gitctx.store.request import Request
@@ -77,6 +78,16 @@ class Branch:
         What became of each: as `write` returns or raises it. None of them keeps another from being made.
         """
         return self._get_writer().write_all(requests)
+
+    def advance(self, next_step: NextStep) -> Revision:
+        """Move the branch along a step that is decided on its head, anew after every lost race. The head afterwards.
+
+        Raises what `next_step` raises, RetriesExhausted, LockTimeout, DiskFull, StoreReadOnly and StorageError (the
+        branch wasn't moved, or it says otherwise).
+        """
+        from gitctx.store.advance import advance
+
+        return advance(self, self._get_writer(), next_step)
 
     def turn(self) -> AbstractContextManager[Turn]:
         """A place in the writer queue of this branch, for what only its holder may do."""

@@ -49,21 +49,13 @@ def create(path: Path, config: Config) -> Repository:
     """
     from gitctx.repository.translate import from_os
 
-    try:
-        if path.is_dir() and any(path.iterdir()):
-            raise AlreadyExists(f"{path} isn't empty", hint="choose a path that doesn't exist yet")
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if isinstance(error, AlreadyExists):
-            raise
-        raise from_os(error, path) from error
+    refuse_full_folder(path)
     store_id = new_ulid(config.clock(), config.rng)
-    settings: dict[str, str | bool | int] = {**REQUIRED_CONFIG, _FORMAT: messages.FORMAT, _STORE: store_id}
     place = temporary_sibling(path)
     try:
-        building = Repository.create(place, head=f"refs/heads/{CONTEXT}", config=settings)
+        building = Repository.create(place, head=f"refs/heads/{CONTEXT}", config=config_of(store_id))
         for branch in (CONTEXT, SESSIONS):
-            _begin(building, branch, store_id, config)
+            begin_branch(building, branch, store_id, config)
         return building.move_to(path)
     except OSError as error:
         shutil.rmtree(place, ignore_errors=True)
@@ -72,7 +64,26 @@ def create(path: Path, config: Config) -> Repository:
         raise from_os(error, path) from error
 
 
-def _begin(building: Repository, branch: str, store_id: str, config: Config) -> None:
+def refuse_full_folder(path: Path) -> None:
+    """Raise unless a store may be made at a path, whose parent folders are made. Raises AlreadyExists, StorageError."""
+    from gitctx.repository.translate import from_os
+
+    try:
+        if path.is_dir() and any(path.iterdir()):
+            raise AlreadyExists(f"{path} isn't empty", hint="choose a path that doesn't exist yet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if isinstance(error, AlreadyExists):
+            raise
+        raise from_os(error, path) from error
+
+
+def config_of(store_id: str) -> dict[str, str | bool | int]:
+    """The configuration that a store has from its beginning."""
+    return {**REQUIRED_CONFIG, _FORMAT: messages.FORMAT, _STORE: store_id}
+
+
+def begin_branch(building: Repository, branch: str, store_id: str, config: Config) -> None:
     """Make the root commit of a branch."""
     now = config.clock()
     who = messages.Identity("gitctx", f"gitctx@{messages.EMAIL_DOMAIN}", now)

@@ -62,6 +62,19 @@ class Publisher:
             self._put_down(objects, durable=durable)
         turn.leave_note(chain.head, chain.head if durable else turn.note().durable)
 
+    def move(
+        self, turn: Turn, objects: Sequence[Object], new: Revision, head: Revision, what: str, *, durable: bool
+    ) -> None:
+        """Move the branch from its head to a revision that the objects complete; what it is built on is made durable.
+
+        Raises RefMoved and RefLocked as outcomes (nothing changed), SwapUnsettled, DiskFull, StoreReadOnly,
+        StorageError.
+        """
+        if durable and (not objects or head != turn.note().durable):
+            self._repository.sync_everything()
+        self._swap(objects, new, head, what, durable=durable)
+        turn.leave_note(new, new if durable else turn.note().durable)
+
     def _rejoin(self, head: Revision, lost: Sequence[str], turn: Turn) -> Revision:
         now = self._config.clock()
         trees = Draft(self._repository)
@@ -79,15 +92,12 @@ class Publisher:
         durable = self._config.durability == "durable"
         try:
             objects = [*trees.take_reachable(root), commit]
-            if durable and head != turn.note().durable:
-                self._repository.sync_everything()
-            self._swap(objects, Revision(commit.oid), head, "rejoin", durable=durable)
+            self.move(turn, objects, Revision(commit.oid), head, "rejoin", durable=durable)
         except SwapUnsettled as error:
             raise StorageError(
                 f"the disk failed while writes that were thrown off were brought back: {error}",
                 hint="the write that was asked for hasn't begun: mend the cause and repeat it",
             ) from error
-        turn.leave_note(commit.oid, commit.oid if durable else turn.note().durable)
         return Revision(commit.oid)
 
     def _put_down(self, objects: Sequence[Object], *, durable: bool) -> None:

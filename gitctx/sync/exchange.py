@@ -1,0 +1,334 @@
+"""One exchange with one remote: fetch, merge by key, push with a lease, and again if somebody was faster.
+
+The update of the remote's ref is the compare-and-swap. Branches and each checkpoint are pushed by themselves, so that
+one refused ref blocks nothing. Local writers are never held up: the network is only used without the writer's turn.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from gitctx import failpoints
+from gitctx.errors import GitctxError, LockTimeout, RemoteError, RemoteRejected, RemoteUnreachable
+from gitctx.format.strategies import Strategy
+from gitctx.repository import descriptors
+from gitctx.repository.network import Network, Push, Refusal
+from gitctx.repository.remotes import OWN, SHARED, Remotes, fetch_refspecs, tracking
+from gitctx.store import Branch, Store
+from gitctx.store.advance import Step
+from gitctx.store.identity import CONTEXT, SESSIONS
+from gitctx.sync.joint import Author, Joint, root_stores
+from gitctx.sync.tags import Tags
+from gitctx.values import BranchExchanged, Exchanged, Remote, Revision
+
+AT_ONCE = 100
+"""So many refs are pushed by one command; each of them by its own compare-and-swap."""
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 1.0
+_LOCK_LOOK_EVERY_S = 0.05
+_MANY_PACKS = 64
+_HOOK_DECLINED = "pre-receive hook declined"
+
+
+@dataclass
+class _Branch:
+    """A branch on its way through an exchange."""
+
+    branch: Branch
+    ref: str
+    report: BranchExchanged
+    theirs: str | None = None
+    known: str | None = None
+    joint: Joint | None = None
+
+
+class Exchange:
+    """One exchange of a store with one remote.
+
+    `strategy` settles the keys of the context that both sides changed (None: as the settings say). `apart` merges a
+    store that began apart instead of refusing it. `only_context` leaves sessions and checkpoints for another time.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        remote: Remote,
+        network: Network,
+        author: Author,
+        *,
+        deadline_s: float,
+        strategy: str | Strategy | None = None,
+        apart: bool = False,
+        only_context: bool = False,
+        project_urls: Sequence[str] = (),
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._store = store
+        self._repository = store.repository
+        self._remote = remote
+        self._network = network
+        self._author = author
+        self._deadline_s = deadline_s
+        self._strategy = strategy
+        self._apart = apart
+        self._only_context = only_context
+        self._project_urls = project_urls
+        self._stop = stop or threading.Event()
+        self._rounds = 0
+
+    def run(self) -> Exchanged:
+        """Do it. Raises RemoteUnreachable, RemoteAuthFailed, StoresApart, FormatUnsupported, LockTimeout, and what
+        `Branch.advance` raises.
+
+        A cut connection leaves nothing half done: what went through is found out by the next exchange.
+        """
+        config = self._store.config
+        started = config.monotonic()
+        deadline = started + self._deadline_s
+        with self._alone(deadline):
+            self._find_place()
+            branches = [self._begin(branch) for branch in self._branches()]
+            tags = Tags(self._store, self._remote.name, self._remote.namespace)
+            failed = False
+            while True:
+                pushes = self._take_in(branches, tags)
+                if not pushes:
+                    break
+                self._rounds += 1
+                try:
+                    raced = self._push(branches, tags, pushes)
+                except RemoteUnreachable:
+                    if failed:
+                        raise
+                    failed = raced = True  # perhaps all of it went through: what the remote has now tells
+                if not raced:
+                    break
+                pause = config.rng.uniform(0, min(_FIRST_PAUSE_S * 2**self._rounds, _LONGEST_PAUSE_S))
+                if config.monotonic() + pause > deadline or self._stop.is_set():
+                    break
+                config.sleep(pause)
+            self._tidy_up()
+        reports = tuple(replace(each.report, head=each.branch.head()) for each in branches)
+        return Exchanged(
+            self._remote.name, reports, tags.report(), self._rounds, round(config.monotonic() - started, 6)
+        )
+
+    # -- where, and who with ------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _alone(self, deadline: float) -> Iterator[None]:
+        """One exchange at a time with a remote, from this store."""
+        folder = self._repository.path / "gitctx" / "sync"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self._remote.name}.lock"
+        descriptor = descriptors.hold(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+        try:
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError:
+                    if self._store.config.monotonic() > deadline or self._stop.is_set():
+                        raise LockTimeout(
+                            f"another exchange with '{self._remote.name}' is still going on",
+                            hint="nothing was changed; it takes along what is here, or run it again",
+                        ) from None
+                    self._store.config.sleep(_LOCK_LOOK_EVERY_S)
+            yield
+        finally:
+            descriptors.close(descriptor)
+
+    def _find_place(self) -> None:
+        """Find out where the store's refs are on the remote, or decide where they will be."""
+        if self._remote.namespace:
+            return
+        there = self._network.refs(self._remote.name)
+        namespace = namespace_in(there)
+        if namespace is None:
+            shared = bool(there) or self._remote.url in self._project_urls
+            namespace = SHARED if shared else OWN
+        self._remote = Remotes(self._repository).place(self._remote.name, namespace)
+
+    def _branches(self) -> list[Branch]:
+        return [self._store.context] if self._only_context else [self._store.context, self._store.sessions]
+
+    def _begin(self, branch: Branch) -> _Branch:
+        ref = f"{self._remote.namespace}heads/{branch.name}"
+        return _Branch(branch, ref, BranchExchanged(branch.name, branch.head()))
+
+    # -- receiving ----------------------------------------------------------------------------------------------------
+
+    def _take_in(self, branches: Sequence[_Branch], tags: Tags) -> list[Push]:
+        """Fetch, bring what came into the branches, and say what is to be pushed."""
+        known_tags = self._tracked("tags/")
+        for each in branches:
+            each.known = self._repository.read_ref(self._tracking(each))
+        failpoints.hit("exchange.before_fetch")
+        self._network.fetch(
+            self._remote.name, fetch_refspecs(self._remote.name, self._remote.namespace), prune=not self._only_context
+        )
+        failpoints.hit("exchange.after_fetch")
+        for each in branches:
+            each.theirs = self._repository.read_ref(self._tracking(each))
+            self._notice_forced_back(each)
+            if each.theirs is not None:
+                self._bring_in(each)
+        failpoints.hit("exchange.after_merge")
+        pushes = [push for each in branches for push in self._own(each)]
+        if not self._only_context:
+            anew = any(each.report.forced_back is not None for each in branches if each.branch.name == CONTEXT)
+            pushes += tags.settle(known_tags, self._tracked("tags/"), remote_is_anew=anew)
+        return pushes
+
+    def _tracking(self, each: _Branch) -> str:
+        return f"{tracking(self._remote.name)}heads/{each.branch.name}"
+
+    def _tracked(self, kind: str) -> dict[str, str]:
+        prefix = tracking(self._remote.name) + kind
+        found = {
+            name.removeprefix(prefix): self._repository.read_ref(name) for name in self._repository.ref_names(prefix)
+        }
+        return {name: oid for name, oid in found.items() if oid is not None}
+
+    def _notice_forced_back(self, each: _Branch) -> None:
+        """Whether the remote has thrown off what it once had."""
+        if each.known is None or each.known == each.theirs:
+            return
+        if each.theirs is None or not self._repository.is_ancestor(each.known, each.theirs):
+            each.report = replace(each.report, forced_back=Revision(each.known))
+
+    def _bring_in(self, each: _Branch) -> None:
+        theirs = each.theirs
+        assert theirs is not None
+        if each.joint is None or each.joint.theirs != theirs:
+            each.joint = Joint(
+                self._store,
+                each.branch.name,
+                self._remote.name,
+                theirs,
+                author=self._author,
+                strategy=self._strategy,
+                apart=self._apart,
+            )
+        joint = each.joint
+        before: list[Revision] = []
+
+        def step_from(head: Revision) -> Step | None:
+            before[:] = [head]
+            return joint.step(head)
+
+        head = each.branch.advance(step_from)
+        if head == before[0]:
+            return
+        arrived, roots = self._arrived(before[0], theirs)
+        if roots and each.branch.name == CONTEXT:
+            self._adopt_identity(head)
+        merged = joint.merged_into(before[0])
+        report = replace(each.report, received=each.report.received + arrived)
+        if merged is not None:
+            report = replace(
+                report,
+                merged=head,
+                settled=(*report.settled, *merged.settled),
+                moved=(*report.moved, *merged.moved),
+                opened=(*report.opened, *merged.opened),
+            )
+        each.report = report
+
+    def _arrived(self, head: str, theirs: str) -> tuple[int, bool]:
+        """How many commits a remote's head brings, and whether a root commit is among them."""
+        _, output, _ = self._repository.git("rev-list", "--parents", theirs, f"^{head}")
+        lines = output.splitlines()
+        return len(lines), any(b" " not in line for line in lines)
+
+    def _adopt_identity(self, head: str) -> None:
+        """A store that began apart has come in: go by the id that everybody sees who follows first parents."""
+        stores = {store.id for store in root_stores(self._repository, head)}
+        oldest = min(stores, default=None)
+        if oldest is not None and oldest != self._store.identity.store_id:
+            self._repository.set_config("gitctx.store", oldest)
+
+    # -- sending ------------------------------------------------------------------------------------------------------
+
+    def _own(self, each: _Branch) -> list[Push]:
+        head = each.branch.head()
+        if head == each.theirs:
+            return []
+        return [Push(head, each.ref, each.theirs)]
+
+    def _push(self, branches: Sequence[_Branch], tags: Tags, pushes: Sequence[Push]) -> bool:
+        """Push; whether somebody was faster with one of them."""
+        raced = False
+        for start in range(0, len(pushes), AT_ONCE):
+            chunk = pushes[start : start + AT_ONCE]
+            failpoints.hit("exchange.before_push")
+            answers = self._network.push(self._remote.name, chunk)
+            failpoints.hit("exchange.after_push")
+            if len(chunk) > 1 and all(_declined(refusal) for refusal in answers.values()):
+                # The server judges all that comes at once: one by one, only what it refuses is refused.
+                alone = [self._network.push(self._remote.name, [push]) for push in chunk]
+                answers = {ref: answer for answer_of in alone for ref, answer in answer_of.items()}
+            for push in chunk:
+                refusal = answers[push.ref]
+                raced = raced or (refusal is not None and refusal.raced)
+                self._note(branches, tags, push, refusal)
+        return raced
+
+    def _note(self, branches: Sequence[_Branch], tags: Tags, push: Push, refusal: Refusal | None) -> None:
+        raced = refusal is not None and refusal.raced
+        each = next((each for each in branches if each.ref == push.ref), None)
+        if each is None:
+            if not raced:
+                tags.pushed(push.ref, refusal.reason if refusal is not None else None)
+            return
+        if refusal is not None:
+            reason = "somebody was faster, again and again" if raced else refusal.reason
+            each.report = replace(each.report, refused=reason, up_to_date=False)
+            return
+        assert push.oid is not None
+        count = self._count(push.oid, each.theirs)
+        each.theirs = push.oid
+        each.report = replace(each.report, sent=each.report.sent + count, refused="", up_to_date=True)
+
+    def _count(self, head: str, known: str | None) -> int:
+        hidden = [f"^{known}"] if known is not None and self._repository.has(known) else []
+        _, output, _ = self._repository.git("rev-list", "--count", head, *hidden)
+        return int(output)
+
+    def _tidy_up(self) -> None:
+        """What was fetched comes in packs with deltas, which our own compaction leaves alone: git merges them."""
+        packs = sum(1 for _ in (self._repository.objects_dir / "pack").glob("*.pack"))
+        if packs < _MANY_PACKS:
+            return
+        try:
+            self._repository.git("repack", "-d", "-q", "--geometric=2", "--no-write-bitmap-index")
+        except GitctxError:
+            return  # another time: nothing depends on it
+
+
+def namespace_in(refs: Mapping[str, str]) -> str | None:
+    """Where a remote with these refs has a store; None if it has none."""
+    if f"{SHARED}heads/{CONTEXT}" in refs:
+        return SHARED
+    return OWN if {f"{OWN}heads/{CONTEXT}", f"{OWN}heads/{SESSIONS}"} <= refs.keys() else None
+
+
+def rejected(remote: str, report: Exchanged) -> RemoteError | None:
+    """The error that says what a remote refused; None if it took everything."""
+    refused = {each.branch: each.refused for each in report.branches if each.refused}
+    if not refused:
+        return None
+    return RemoteRejected(
+        f"'{remote}' refused {', '.join(f'{name} ({reason})' for name, reason in refused.items())}",
+        hint="everything is kept here; what the remote has was taken in",
+        details={"remote": remote, "refused": refused},
+    )
+
+
+def _declined(refusal: Refusal | None) -> bool:
+    return refusal is not None and _HOOK_DECLINED in refusal.reason

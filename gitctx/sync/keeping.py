@@ -1,0 +1,182 @@
+"""Exchanging again and again: at once after a write here, and now and then to see what others have written."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gitctx.errors import GitctxError
+from gitctx.repository.discovery import remotes_of_project
+from gitctx.repository.network import Network
+from gitctx.repository.remotes import Remotes
+from gitctx.store import Store
+from gitctx.store.edits import StrategyChoice
+from gitctx.sync.exchange import Exchange
+from gitctx.sync.joint import Author
+from gitctx.sync.switch import is_paused
+from gitctx.values import Exchanged
+
+LOOK_EVERY_S = 0.02
+"""How often the heads here are looked at."""
+AFTER_WIN_S = 0.15
+"""So long who has pushed leaves the remote to others, so that each gets its turn."""
+DEADLINE_S = 10.0
+_PAUSED_LOOK_S = 0.2
+_FIRST_BACKOFF_S = 1.0
+_LONGEST_BACKOFF_S = 60.0
+
+
+class _Pace(NamedTuple):
+    """So often a remote is asked, as long as the last change isn't older than that (both in seconds)."""
+
+    every_s: float
+    until_s: float
+
+
+_PACES = (_Pace(0.3, 60.0), _Pace(1.0, 600.0), _Pace(5.0, float("inf")))
+
+OnReport = Callable[[str, Exchanged | GitctxError], None]
+
+
+def keep_exchanging(
+    store: Store,
+    author: Author,
+    names: Sequence[str],
+    on_report: OnReport,
+    stop: threading.Event,
+    interval_s: float | None,
+    strategy: StrategyChoice,
+) -> None:
+    """See `Sync.keep_exchanging`."""
+    keepers = [Keeper(store, author, name, on_report, stop, interval_s, strategy) for name in names]
+    threads = [threading.Thread(target=each.run, name="gitctx-exchange", daemon=True) for each in keepers[1:]]
+    for thread in threads:
+        thread.start()
+    try:
+        keepers[0].run()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+class Keeper:
+    """Keeps a store in step with one remote."""
+
+    def __init__(
+        self,
+        store: Store,
+        author: Author,
+        name: str,
+        on_report: OnReport,
+        stop: threading.Event,
+        interval_s: float | None,
+        strategy: StrategyChoice,
+    ) -> None:
+        self._store = store
+        self._author = author
+        self._name = name
+        self._on_report = on_report
+        self._stop = stop
+        self._interval_s = interval_s
+        self._strategy = strategy
+        self._monotonic = store.config.monotonic
+        self._failures = 0
+        self._changed_at = self._monotonic()
+        self._heads: tuple[str | None, ...] = ()
+        self._ssh: Path | None = None
+
+    def run(self) -> None:
+        """Until `stop` is set."""
+        try:
+            while not self._stop.is_set():
+                if is_paused(self._store.path):
+                    self._stop.wait(_PAUSED_LOOK_S)
+                    continue
+                self._stop.wait(self._pause_after(self._once()))
+                self._wait_until_due()
+        finally:
+            self._leave_ssh()
+
+    def _once(self) -> Exchanged | GitctxError:
+        heads = self._read_heads()
+        try:
+            report: Exchanged | GitctxError = self._exchange()
+        except GitctxError as error:
+            report = error
+        if self._stop.is_set() and isinstance(report, GitctxError):
+            return report
+        if isinstance(report, GitctxError):
+            self._failures += 1
+            self._leave_ssh()  # a connection that is kept open may be what fails
+        else:
+            self._failures = 0
+            self._heads = heads
+            if report.changed:
+                self._changed_at = self._monotonic()
+        if isinstance(report, GitctxError) or report.changed or not report.complete:
+            self._on_report(self._name, report)
+        return report
+
+    def _exchange(self) -> Exchanged:
+        return Exchange(
+            self._store,
+            Remotes(self._store.repository).get(self._name),
+            Network(
+                self._store.path,
+                timeout_s=self._store.config.network_timeout_s,
+                cancel=self._stop,
+                ssh_options=self._ssh_options(),
+            ),
+            self._author,
+            deadline_s=DEADLINE_S,
+            strategy=self._strategy,
+            project_urls=tuple(remotes_of_project(self._store.path).values()),
+            stop=self._stop,
+        ).run()
+
+    # -- when ---------------------------------------------------------------------------------------------------------
+
+    def _pause_after(self, report: Exchanged | GitctxError) -> float:
+        """How long nothing at all is done."""
+        config = self._store.config
+        if isinstance(report, GitctxError) or not report.complete:
+            self._failures = max(self._failures, 1)
+            longest = min(_FIRST_BACKOFF_S * 2 ** (self._failures - 1), _LONGEST_BACKOFF_S)
+            return config.rng.uniform(longest / 2, longest)
+        sent = any(each.sent for each in report.branches)
+        return config.rng.uniform(AFTER_WIN_S / 2, AFTER_WIN_S) if sent else 0.0
+
+    def _wait_until_due(self) -> None:
+        """Sleep until something was written here, or it is time to see what others wrote."""
+        due = self._monotonic() + self._every_s()
+        while not self._stop.is_set() and self._monotonic() < due and self._read_heads() == self._heads:
+            self._stop.wait(LOOK_EVERY_S)
+
+    def _every_s(self) -> float:
+        if self._interval_s is not None:
+            return self._interval_s
+        quiet_s = self._monotonic() - self._changed_at
+        return next(pace.every_s for pace in _PACES if quiet_s <= pace.until_s)
+
+    def _read_heads(self) -> tuple[str | None, ...]:
+        branches = (self._store.context, self._store.sessions)
+        return tuple(self._store.repository.read_ref(branch.ref) for branch in branches)
+
+    # -- ssh ----------------------------------------------------------------------------------------------------------
+
+    def _ssh_options(self) -> Sequence[str]:
+        """One connection for all exchanges, because making one costs ssh more than all the rest."""
+        if self._ssh is None:
+            self._ssh = Path(tempfile.mkdtemp(prefix="gitctx-"))
+        return ("-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-o", f"ControlPath={self._ssh}/%C")
+
+    def _leave_ssh(self) -> None:
+        """Without its socket nobody uses the connection any more, and it ends."""
+        if self._ssh is not None:
+            shutil.rmtree(self._ssh, ignore_errors=True)
+            self._ssh = None
