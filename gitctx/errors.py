@@ -12,6 +12,7 @@ The class alone answers three questions: did anything change, may the call be re
         Conflict
           PreconditionFailed  MergeConflict  ClaimHeld  AlreadyExists
         RetriesExhausted (RuntimeError)  LockTimeout (TimeoutError)
+      WaitTimeout (TimeoutError)     what was waited for didn't come true in time; nothing changed
       OutcomeUnknown                 the write may or may not have happened; repeat it with the same id
       SessionError
         SessionEnded  LeaseLost  SessionTaken  SessionNotDead  ClaimLost
@@ -268,6 +269,14 @@ class LockTimeout(WriteRejected, TimeoutError):
 
     code = "lock_timeout"
     exit_code = 6
+
+
+class WaitTimeout(GitctxError, TimeoutError):
+    """What was waited for didn't come true in time."""
+
+    code = "wait_timeout"
+    exit_code = 6
+    retryable = True
 
 
 class OutcomeUnknown(GitctxError):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from gitctx.format.keys import RESERVED, check_actor, check_key, check_prefix
 from gitctx.store import Store, View
 from gitctx.store.bases import Bases, seen_folder
-from gitctx.values import SessionId
+from gitctx.store.store import is_full_id
+from gitctx.values import Revision, SessionId
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from gitctx.recovery import Recovery
     from gitctx.sessions import Claims, Machine, Sessions
     from gitctx.sync.sync import Sync
-    from gitctx.values import Change, Entry, EntryInfo, Recovered, Revision, Verification, Write
+    from gitctx.sync.waiting import Until
+    from gitctx.sync.watch import Watch
+    from gitctx.values import Change, Entry, EntryInfo, Recovered, Verification, WatchedChange, Write
 
 
 class Reading:
@@ -158,6 +161,52 @@ class Reading:
         """The newest write that changed a key; None if no write did."""
         return self.store.history.last_write(self._view(at).revision, check_key(key, reserved=True))
 
+    def changes(
+        self, prefix: str = "", *, since: str | None = None, exclude_session: str | None = None
+    ) -> Iterator[WatchedChange]:
+        """What changed below a folder since a revision or checkpoint (None: since the beginning), oldest first, each
+        with the revision that made it; what comes while it is read isn't told any more.
+
+        Of more than `gitctx.store.changes.MOST_REVISIONS` revisions, and where `since` isn't in the head's history,
+        only the difference, under the head's revision. What the session `exclude_session` wrote is left out, as far as
+        it is told by revision. Raises InvalidKey, RevisionNotFound.
+        """
+        from gitctx.store.changes import Changes
+
+        start = self._place(since) if since is not None else None
+        told = Changes(self.store.repository, prefix=check_prefix(prefix), without_session=exclude_session)
+        for step in told.between(start, self.head):
+            yield from step.changes
+
+    def watch(
+        self,
+        prefix: str = "",
+        *,
+        since: str | None = None,
+        timeout_s: float | None = None,
+        exclude_session: str | None = None,
+    ) -> Watch:
+        """Changes below a folder as they happen, after the revision `since` (None: after now): an iterator, see
+        `gitctx.sync.watch.Watch`. It ends after `timeout_s` seconds (None: never), and when it is closed.
+        """
+        from gitctx.sync.watch import Watch
+
+        start = self._place(since) if since is not None else None
+        return Watch(self.store, prefix=prefix, since=start, exclude_session=exclude_session, timeout_s=timeout_s)
+
+    def wait(
+        self, key: str, *, until: Until = "exists", timeout_s: float | None = None, since: str | None = None
+    ) -> Entry | None:
+        """Wait until a key `exists`, is `absent`, or has `changed` after the revision `since` (None: after now): the
+        entry then, None if there is none. Raises WaitTimeout after `timeout_s` seconds (None: never).
+
+        Unlike `get` it leaves the base of this actor's next change alone.
+        """
+        from gitctx.sync.waiting import wait_for
+
+        start = self._place(since) if since is not None else None
+        return wait_for(self.store, key, until=until, timeout_s=timeout_s, since=start)
+
     def settings(self) -> Settings:
         """The settings in force; `problems` tells what was refused of them."""
         return self._view(None).settings()
@@ -170,3 +219,16 @@ class Reading:
 
     def _view(self, at: str | None) -> View:
         return self.store.context.view(self.store.resolve(at) if at is not None else None)
+
+    def _place(self, text: str) -> Revision:
+        """Where in history a text points: for a checkpoint where it was taken, as long as that can be read. A full id
+        is taken as it is, whether there is such a revision or not.
+        """
+        if is_full_id(text):
+            return Revision(text)
+        found = self.store.resolve(text)
+        if self.store.checkpoint_commit(text) is not None:
+            taken_at = self.checkpoints.show(text).revision
+            if self.store.repository.has(taken_at):
+                return taken_at
+        return found

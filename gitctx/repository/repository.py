@@ -523,6 +523,16 @@ class Repository:
         _, output, _ = self.git("rev-list", "--ignore-missing", "--stdin", stdin=lines.encode("ascii"))
         return set(wanted) & set(output.decode("ascii").split())
 
+    def ways(self, since: str, head: str, *, most: int) -> dict[str, tuple[str, ...]]:
+        """The commits on any way from `head` down to `since`, without that one, each with all its parents; no more than
+        the newest `most`. None at all if `since` isn't in the history of `head`. Raises GitFailed.
+        """
+        from gitctx.repository.git_command import git_lines
+
+        arguments = ("rev-list", "--ancestry-path", "--topo-order", "--parents", f"--max-count={most}")
+        found = (line.split() for line in git_lines(self.path, *arguments, head, f"^{since}"))
+        return {oid: tuple(parents) for oid, *parents in found}
+
     def merge_base(self, one: str, other: str) -> str | None:
         """A best common ancestor of two commits; None if they have none."""
         with translated(self.path):

@@ -94,3 +94,8 @@ class Store:
                 raise RevisionNotFound(f"history goes back only {step} commits from there", hint="see `gitctx log`")
             revision = Revision(parents[0])
         return revision
+
+
+def is_full_id(text: str) -> bool:
+    """Whether a text is a whole revision id: 40 lower-case hex digits."""
+    return len(text) == 40 and _HEX.fullmatch(text) is not None and text == text.lower()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         OpenConflict,
         Remote,
     )
+    from gitctx.values.watching import SyncPause, WatchedChange
     from gitctx.values.writes import Checkpoint, Write, Written
 
 __all__ = [
@@ -69,7 +70,9 @@ __all__ = [
     "SessionRecord",
     "SessionState",
     "SessionStatus",
+    "SyncPause",
     "Verification",
+    "WatchedChange",
     "Write",
     "WriteId",
     "Written",
@@ -110,6 +113,8 @@ _WHERE = {
     "KeySettled": "sync",
     "OpenConflict": "sync",
     "Remote": "sync",
+    "SyncPause": "watching",
+    "WatchedChange": "watching",
     "Checkpoint": "writes",
     "Write": "writes",
     "Written": "writes",

@@ -24,6 +24,7 @@ EXIT_CODES = {
     "WriteRejected": 4,
     "RetriesExhausted": 6,
     "LockTimeout": 6,
+    "WaitTimeout": 6,
     "OutcomeUnknown": 6,
     "SessionError": 4,
     "RemoteError": 8,
@@ -37,6 +38,7 @@ BUILT_IN = {
     "NotFound": LookupError,
     "RetriesExhausted": RuntimeError,
     "LockTimeout": TimeoutError,
+    "WaitTimeout": TimeoutError,
     "StorageError": OSError,
     "MissingExtra": ImportError,
 }
@@ -82,7 +84,7 @@ def test_only_an_unknown_outcome_leaves_open_whether_anything_changed() -> None:
 
 def test_what_may_be_repeated_as_it_is_says_so() -> None:
     assert {cls.__name__ for cls in CLASSES if cls.retryable} == {
-        *("WriteRejected", "RetriesExhausted", "LockTimeout", "ClaimHeld", "OutcomeUnknown"),
+        *("WriteRejected", "RetriesExhausted", "LockTimeout", "WaitTimeout", "ClaimHeld", "OutcomeUnknown"),
         *("RemoteError", "RemoteUnreachable", "RemoteRejected", "StorageError", "DiskFull", "GitFailed"),
     }
 
