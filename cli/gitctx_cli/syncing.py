@@ -15,7 +15,7 @@ from gitctx_cli.parameters import Message
 
 if TYPE_CHECKING:
     from gitctx.errors import GitctxError
-    from gitctx.values import Exchanged
+    from gitctx.values import Exchanged, SyncPause
 
 REMOTE_FAILED = 8
 
@@ -115,15 +115,14 @@ def _switch(env: Env, what: str, message: str) -> None:
 
     context = env.context()
     path = context.store.path
+    found: SyncPause | None
     if what == "pause":
-        found = pause(
-            path, actor=context.actor, at=context.store.config.clock(), session=context.session, message=message
-        )
+        at = context.store.config.clock()
+        found = pause(path, actor=context.actor, at=at, session=context.session, message=message)
         env.output.say("paused: watchers of this store are told nothing until `gitctx sync resume`")
     else:
-        ended = resume(path)
-        env.output.say("resumed" if ended is not None else "it wasn't paused")
-        found = ended
+        found = resume(path)
+        env.output.say("resumed" if found is not None else "it wasn't paused")
     if env.json:
         env.output.document({"paused": what == "pause", "pause": of_pause(found) if found is not None else None})
 
