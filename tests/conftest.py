@@ -16,6 +16,10 @@ from gitctx.store import Store
 from gitctx.store.verify import verify
 from gitctx_testkit.counts import SUITE_EXAMPLES
 from gitctx_testkit.git import LOCAL_VARIABLES, git, no_settings_for_libgit2
+from gitctx_testkit.http_server import HttpServer
+from gitctx_testkit.needs import MARKER_OF_FIXTURE, lacking
+from gitctx_testkit.network import Network
+from gitctx_testkit.ssh_server import SshServer
 
 # The same examples in every run; `make soak` looks for new ones.
 settings.register_profile("suite", max_examples=SUITE_EXAMPLES, derandomize=True, deadline=None, database=None)
@@ -23,6 +27,17 @@ settings.register_profile(
     "soak", max_examples=20 * SUITE_EXAMPLES, derandomize=False, deadline=None, database=None, print_blob=True
 )
 settings.load_profile("suite")
+
+
+@pytest.hookimpl(tryfirst=True)  # so that -m sees the markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whoever asks for a server or a network, and skip what lacks its programs here."""
+    for item in items:
+        for fixture in MARKER_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKER_OF_FIXTURE[fixture])
+        for marker in {marker.name for marker in item.iter_markers()}:
+            if reason := lacking(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -83,3 +98,30 @@ def project(tmp_path: Path) -> Path:
     git(folder, "add", ".")
     git(folder, "commit", "-q", "-m", "first")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ssh_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """One sshd for all tests. Each makes repositories of its own below `root`."""
+    with SshServer(tmp_path_factory.mktemp("ssh")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _http_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HttpServer]:
+    with HttpServer(tmp_path_factory.mktemp("http")) as server:
+        yield server
+
+
+@pytest.fixture
+def http_server(_http_server: HttpServer) -> Iterator[HttpServer]:
+    """One `git http-backend` behind nginx for all tests. It treats all requests well when a test begins."""
+    yield _http_server
+    _http_server.treat_all_well()
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    """A server and two machines in network namespaces, with nothing running on them."""
+    with Network(tmp_path / "network") as made:
+        yield made

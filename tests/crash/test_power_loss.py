@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -20,10 +19,7 @@ from gitctx_testkit.power_loss import (
 from gitctx_testkit.power_loss_disk import Disk
 from gitctx_testkit.power_loss_recording import Recording, Sync
 
-pytestmark = [
-    pytest.mark.strace,
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't installed"),
-]
+pytestmark = pytest.mark.strace
 ALONE = ("create", "put", "batch", "on_a_relaxed_write", "on_a_push", "checkpoint")
 TOGETHER = ("create", "put", "threads", "processes")
 MANY = ("create", "many")

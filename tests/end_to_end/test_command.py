@@ -6,73 +6,26 @@ import json
 import os
 import pty
 import select
-import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gitctx.store import Store
 from gitctx_testkit.children import Child, eventually
+from gitctx_testkit.command import PATIENCE_S, Gitctx
 from gitctx_testkit.counts import few_or_many
-from gitctx_testkit.git import clean_environment, git
-
-PATIENCE_S = 60
-
-
-class Gitctx:
-    """A `gitctx` on the PATH of a shell, at work on one store."""
-
-    def __init__(self, folder: Path, store: Path) -> None:
-        program = folder / "bin" / "gitctx"
-        program.parent.mkdir()
-        program.write_text(
-            f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c 'from gitctx_cli.app import main; main()' \"$@\"\n"
-        )
-        program.chmod(0o755)
-        self.folder = folder
-        self.store = store
-        self.environment = clean_environment(
-            PATH=f"{program.parent}:{os.environ['PATH']}",
-            PYTHONPATH=os.pathsep.join(part for part in sys.path if part),
-            GITCTX_STORE=str(store),
-            GITCTX_ACTOR="planner",
-        )
-
-    def start(self, *words: str, **more: Any) -> subprocess.Popen[bytes]:
-        """A process that runs."""
-        options: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
-        return subprocess.Popen(["gitctx", *words], cwd=self.folder, env=self.environment, **{**options, **more})
-
-    def __call__(self, *words: str, code: int = 0) -> str:
-        """What a command line prints; its exit code has to be `code`."""
-        process = self.start(*words)
-        out, err = process.communicate(timeout=PATIENCE_S)
-        assert process.returncode == code, (words, process.returncode, out, err)
-        return out.decode()
-
-    def shell(self, script: str, *, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-        """A shell script that has `gitctx`."""
-        return subprocess.run(
-            ["bash", "-c", script],
-            cwd=cwd or self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S * 5,
-        )
+from gitctx_testkit.git import git
 
 
 @pytest.fixture
 def gitctx(store: Store, tmp_path: Path) -> Gitctx:
     """The command on a fresh store, verified when the test ends."""
-    return Gitctx(tmp_path, store.path)
+    return Gitctx(tmp_path, {"GITCTX_STORE": str(store.path), "GITCTX_ACTOR": "planner"})
 
 
 def _count(store: Path) -> int:
