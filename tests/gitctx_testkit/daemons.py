@@ -30,7 +30,13 @@ class Daemon:
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, *, environment: Mapping[str, str], inside: Sequence[str] = ()
+        self,
+        command: Sequence[str],
+        log: Path,
+        *,
+        environment: Mapping[str, str],
+        inside: Sequence[str] = (),
+        stdin: int = subprocess.DEVNULL,
     ) -> None:
         self.log = log
         with log.open("ab") as output:
@@ -38,7 +44,7 @@ class Daemon:
                 [*inside, *_dies_with_us(), *command],
                 cwd=log.parent,
                 env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from gitctx_testkit.git import clean_environment
 
 PRIVATE = "private"
 """The folder whose repositories want a user name and a password."""
-_AT_ONCE = 16
+_AT_ONCE = 12
 """How many requests are served at the same time."""
 _PARAMETERS = {
     "REQUEST_METHOD": "$request_method",
@@ -43,12 +45,14 @@ class HttpServer(Served):
         self.root = folder / "repositories"
         for place in ("repositories", f"repositories/{PRIVATE}", "home", "temporary"):
             (folder / place).mkdir()
+        self._short = tempfile.TemporaryDirectory()  # a socket's path has to be
+        self._socket = f"{self._short.name}/socket"
         self._rules: dict[str, tuple[float, int]] = {}
         self._write_rules()
         self._write_backend()
         (folder / "users").write_text(f"{self.user}:{{PLAIN}}{self.password}\n")
         try:
-            self._daemons.append(self._start_backend(inside))
+            self._start_backends(inside)
             daemon, self.port = start_on_a_free_port(lambda port: self._start_nginx(port, inside), host, inside=inside)
             self._daemons.append(daemon)
         except BaseException:
@@ -73,6 +77,11 @@ class HttpServer(Served):
         """Forget what `treat` said."""
         self._rules.clear()
         self._write_rules()
+
+    def stop(self) -> None:
+        """End it. Its port is free when this returns."""
+        super().stop()
+        self._short.cleanup()
 
     def _write_rules(self) -> None:
         fresh = self.folder / "rules.new"
@@ -99,14 +108,17 @@ class HttpServer(Served):
         )
         backend.chmod(0o755)
 
-    def _start_backend(self, inside: Sequence[str]) -> Daemon:
-        # Sockets are named relative to the folder, as a whole path may be longer than a socket's name can be.
-        command = [program("fcgiwrap"), "-c", str(_AT_ONCE), "-s", "unix:backend.socket"]
-        command += ["-p", str(self.folder / "backend")]
-        daemon = Daemon(command, self.folder / "backend.log", environment=clean_environment(), inside=inside)
-        if not daemon.ready((self.folder / "backend.socket").exists):
-            raise AssertionError(f"fcgiwrap didn't start: {daemon.said()}")
-        return daemon
+    def _start_backends(self, inside: Sequence[str]) -> None:
+        """One process each for all that may be served at once: those that fcgiwrap forks itself would outlive it."""
+        command = [program("fcgiwrap"), "-p", str(self.folder / "backend")]
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self._socket)
+            listener.listen(128)
+            for _ in range(_AT_ONCE):
+                log = self.folder / "backend.log"
+                self._daemons.append(
+                    Daemon(command, log, environment=clean_environment(), inside=inside, stdin=listener.fileno())
+                )
 
     def _start_nginx(self, port: int, inside: Sequence[str]) -> Daemon:
         config = self.folder / "nginx.conf"
@@ -126,8 +138,8 @@ class HttpServer(Served):
             *parameters,
             f'fastcgi_param SCRIPT_FILENAME "{self.folder / "backend"}";',
             *("server {", f"listen {self.host}:{port};"),
-            *("location / {", "fastcgi_pass unix:backend.socket;", "}"),
+            *("location / {", f"fastcgi_pass unix:{self._socket};", "}"),
             *(f"location /{PRIVATE}/ {{", f'auth_basic "{PRIVATE}";', f'auth_basic_user_file "{self.folder}/users";'),
-            *("fastcgi_pass unix:backend.socket;", "}", "}", "}"),
+            *(f"fastcgi_pass unix:{self._socket};", "}", "}", "}"),
         ]
         return "".join(f"{line}\n" for line in lines)
