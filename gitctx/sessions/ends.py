@@ -12,6 +12,7 @@ import atexit
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 LIMIT_S = 4.5
 """So long an exit or a signal waits for the ends at most."""
+_STEP_S = 0.05
+"""A second signal is heeded after so long at most: one that comes just when a wait begins doesn't interrupt it."""
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 _expected: dict[int, tuple[Session, bool]] = {}
@@ -70,7 +73,9 @@ def end_all(reason: str) -> None:
         threading.Thread(target=run, name="gitctx-end", daemon=True).start()
     except RuntimeError:  # the system gives no more threads, or the interpreter is going down
         run()
-    done.wait(LIMIT_S)
+    deadline = time.monotonic() + LIMIT_S
+    while (left := deadline - time.monotonic()) > 0 and not done.wait(min(left, _STEP_S)):
+        pass
 
 
 def _on_exit() -> None:
