@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+import gitctx
 from gitctx_testkit.git import no_settings_for_libgit2
 from gitctx_testkit.processes import Talk, children
 
@@ -20,6 +24,7 @@ def as_nobody(function: Callable[[], T]) -> T:
     """What the function returns in a process of the user `nobody`; raises what it raises."""
     if os.geteuid() != 0:
         return function()
+    _import_all()
 
     def run(_: Talk) -> T:
         os.setgroups([])
@@ -30,6 +35,18 @@ def as_nobody(function: Callable[[], T]) -> T:
     with children(run) as (child,):
         answer: T = child.result()
     return answer
+
+
+@functools.cache
+def _import_all() -> None:
+    """Import what gitctx imports late, too: Python itself may lie where `nobody` can't read, such as in root's home."""
+    for path in Path(*gitctx.__path__).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.Import):
+                for name in node.names:
+                    importlib.import_module(name.name)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                importlib.import_module(node.module)
 
 
 def give_to_nobody(path: Path) -> None:
