@@ -18,11 +18,11 @@ from gitctx_testkit.hosted import Hosted
 from gitctx_testkit.processes import children, wait_until
 
 PATIENCE_S = 30.0
-KINDS = {"ssh": pytest.mark.sshd, "http": pytest.mark.nginx}
-SERVERS = [pytest.param(f"{kind}_server", marks=marker) for kind, marker in KINDS.items()]
+SSH = pytest.param("ssh_server", marks=pytest.mark.sshd)
+HTTP = pytest.param("http_server", marks=pytest.mark.nginx)
 
 
-@pytest.fixture(params=SERVERS)
+@pytest.fixture(params=[SSH, HTTP])
 def server(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
@@ -69,6 +69,7 @@ def test_a_push_cut_early_never_arrives(
     assert hosted.head("refs/heads/main") == one.git("rev-parse", "main")
 
 
+@pytest.mark.parametrize("server", [HTTP], indirect=True)
 def test_refused_and_taken_up_again(proxy: FaultProxy, hosted: Hosted, url: str, one: Computer) -> None:
     proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
@@ -80,6 +81,7 @@ def test_refused_and_taken_up_again(proxy: FaultProxy, hosted: Hosted, url: str,
     assert proxy.connections > 0
 
 
+@pytest.mark.parametrize("server", [SSH], indirect=True)
 def test_what_hangs_goes_on_when_the_network_is_sound_again(
     proxy: FaultProxy, hosted: Hosted, url: str, one: Computer
 ) -> None:

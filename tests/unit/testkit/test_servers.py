@@ -106,6 +106,15 @@ def test_http_refuses_what_it_is_told_to(http_server: HttpServer, tmp_path: Path
     assert hosted.head("refs/heads/main") == one.git("rev-parse", "main")
 
 
+def test_a_computer_has_a_store_of_its_own_and_leaves_no_trace_elsewhere(tmp_path: Path) -> None:
+    one, other = (Computer(tmp_path / name) for name in ("one", "other"))
+    one("init", "-q")
+    one("put", "k", "v", "-q")
+    assert (one("get", "k"), one.git("config", "user.name")) == ("v", "one")
+    assert Path(one.git("rev-parse", "--absolute-git-dir"), "gitctx", "store.git", "HEAD").is_file()
+    other("get", "k", code=3)
+
+
 def test_hooks_refuse_a_push_or_one_ref_of_it(tmp_path: Path) -> None:
     hosted = Hosted(tmp_path / "a.git", receive__denyDeletes="true")
     one = Computer(tmp_path / "one")
