@@ -90,7 +90,9 @@ class Reading:
         """Exchange with other machines, and the conflicts that it leaves open."""
         from gitctx.sync.sync import Sync
 
-        return Sync(self.store, actor=self.actor, session=self.session, claims=lambda: self.claims)
+        return Sync(
+            self.store, actor=self.actor, session=self.session, sessions=self.sessions, claims=lambda: self.claims
+        )
 
     @property
     def head(self) -> Revision:

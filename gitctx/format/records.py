@@ -14,7 +14,7 @@ from gitctx.format.documents import format_time, parse_time, to_canonical_json
 from gitctx.values import Claim, SessionId, SessionRecord
 
 RECORD_FORMAT = 1
-_TIMES = ("started_at", "ended_at")
+_TIMES = ("started_at", "ended_at", "last_beat_at")
 _TEXTS = (
     *("id", "actor", "agent", "host_id", "hostname", "boot_id", "pid_namespace"),
     *("process_started_at", "start_revision"),
@@ -35,6 +35,8 @@ def encode_session(record: SessionRecord) -> bytes:
     for name in _TIMES:
         fields[name] = format_time(fields[name]) if fields[name] is not None else None
     fields["recovered"] = list(record.recovered)
+    if record.last_beat_at is None:
+        del fields["last_beat_at"]
     return to_canonical_json({**record.extra, "format": RECORD_FORMAT, **fields})
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gitctx.sessions.heard import Heard, HeardBeats
 from gitctx.sessions.instance import read_instance
 from gitctx.sessions.leases import Leases, SeenLease
 from gitctx.sessions.machine import Machine, Room
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 class Facts(NamedTuple):
     """What was found about one session: about this place, its lease here, and the process with its number here.
 
-    Facts that aren't known are "", None or False. `local` tells whether no other host can use the store's disk.
-    `sound` and `room` are None where nobody asked for them: they never decide on a session's state.
+    `heard` is the last heartbeat that came in from elsewhere. Facts that aren't known are "", None or False. `local`
+    tells whether no other host can use the store's disk. `sound` and `room` are None where nobody asked for them: they
+    never decide on a session's state.
     """
 
     host_id: str = ""
@@ -32,6 +34,7 @@ class Facts(NamedTuple):
     process: ProcessFacts | None = None
     sound: Soundness | None = None
     room: Room | None = None
+    heard: Heard | None = None
 
 
 class Surroundings:
@@ -45,6 +48,7 @@ class Surroundings:
         self._machine = machine
         self._ground = ground
         self._leases = Leases(folder)
+        self._heard = HeardBeats(folder)
         self._processes: dict[int, ProcessFacts | None] = {}
         self.host_id = machine.host_id()
         self.boot_id = machine.boot_id()
@@ -71,6 +75,7 @@ class Surroundings:
             instance=self.instance,
             local=record.boot_id != self.boot_id and self.local,
             lease=self._leases.read(record.id),
+            heard=self._heard.read(record.id),
             process=self._process(record.pid) if here else None,
             sound=self._ground.under(record) if self._ground is not None and ground_too else None,
             room=self.room if self._ground is not None else None,

@@ -9,6 +9,7 @@ from gitctx.config import Config
 from gitctx.errors import LeaseLost
 from gitctx.repository.translate import translated
 from gitctx.sessions.facts import Surroundings
+from gitctx.sessions.heard import HeardBeats
 from gitctx.sessions.instance import ensure_instance
 from gitctx.sessions.leases import Lease, Leases, note_beat
 from gitctx.sessions.machine import Machine
@@ -53,6 +54,7 @@ class Issuer:
     def forget(self, id: str) -> None:
         """Take away what a session that has ended left on this machine: its lease, and its bases."""
         self.leases.remove(id)
+        HeardBeats(self.folder).forget(id)
         forget_session(self.folder.parent, id)
 
     def beat(self, record: SessionRecord) -> None:

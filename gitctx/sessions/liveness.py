@@ -100,7 +100,7 @@ def _no_proof(record: SessionRecord, facts: Facts) -> str:
 def heartbeat_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence:
     """When did it last beat?"""
     if facts.lease is None or facts.lease.lease.instance != facts.instance:
-        return Evidence("heartbeat", "unknown", "it never beat here", now)
+        return _heard_layer(facts, now)
     at = facts.lease.beat_at
     age = now - at
     if age > HEARTBEAT_SUSPICIOUS_AFTER:
@@ -110,11 +110,24 @@ def heartbeat_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evide
     return Evidence("heartbeat", "alive", f"it last beat at {format_time(at)}", now)
 
 
+def _heard_layer(facts: Facts, now: datetime) -> Evidence:
+    """When did a heartbeat last come in from elsewhere? On the clock of this host: others may go wrong."""
+    if facts.heard is None:
+        return Evidence("heartbeat", "unknown", "it never beat here", now)
+    text = f"it last beat at {facts.heard.beat} by its own host's clock, heard here at {format_time(facts.heard.at)}"
+    age = now - facts.heard.at
+    if age > HEARTBEAT_SUSPICIOUS_AFTER:
+        return Evidence("heartbeat", "suspicious", f"{text}, long ago", now)
+    if age < -HEARTBEAT_SUSPICIOUS_AFTER:
+        return Evidence("heartbeat", "unknown", f"{text}, which is yet to come", now)
+    return Evidence("heartbeat", "alive", text, now)
+
+
 def silent_for_s(facts: Facts, now: datetime) -> float:
-    """How many seconds ago a session last beat; 0 where that isn't known, because no lease of it was issued here."""
-    if facts.lease is None or facts.lease.lease.instance != facts.instance:
-        return 0.0
-    return (now - facts.lease.beat_at).total_seconds()
+    """How many seconds ago a session last beat here, or was last heard of; 0 where neither is known."""
+    if facts.lease is not None and facts.lease.lease.instance == facts.instance:
+        return (now - facts.lease.beat_at).total_seconds()
+    return (now - facts.heard.at).total_seconds() if facts.heard is not None else 0.0
 
 
 def integrity_layer(record: SessionRecord, facts: Facts, now: datetime) -> Evidence:

@@ -18,6 +18,7 @@ from gitctx.format.keys import CLAIMS_PREFIX
 from gitctx.format.records import decode_claim, decode_session, encode_session, session_path
 from gitctx.sessions.evidence_log import one_line, trailers_of
 from gitctx.sessions.ground import Ground
+from gitctx.sessions.heard import HeardBeats
 from gitctx.sessions.liveness import judge, silent_for_s, state_of
 from gitctx.sessions.roster import BY_ACTOR
 from gitctx.store.request import Planned, Request
@@ -68,14 +69,19 @@ class Recoveries:
         """Recover all that are dead, and with `silent` those too of which nothing is proved; without it those that
         have been silent for longer than the store's settings let them.
 
-        Only sessions that have a lease here can be proved dead, and only of those it is known when they last beat, so
-        without `silent` no others are looked at. Raises nothing because of one session: what couldn't be done is told.
+        Only sessions that have a lease here can be proved dead, and only of those, and of sessions that were heard of,
+        it is known when they last beat: so without `silent` no others are looked at. Raises nothing because of one
+        session: what couldn't be done is told.
         """
-        names: Iterable[str] = self._issuer.leases.ids()
-        found = self._look_at(names if not silent else {*names, *self._roster.open_ids()})
+        limit_s = 0.0 if silent else self._silence_limit_s()
+        names = set(self._issuer.leases.ids())
+        if limit_s < math.inf:
+            names.update(HeardBeats(self._issuer.folder).ids())
+        if silent:
+            names.update(self._roster.open_ids())
+        found = self._look_at(names)
         here = self._issuer.surroundings()
         clock = self._store.config.clock
-        limit_s = 0.0 if silent else self._silence_limit_s()
         dead: list[SessionRecord] = []
         overdue: list[SessionRecord] = []
         for record in found.open:

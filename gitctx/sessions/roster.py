@@ -163,7 +163,7 @@ class Scan:
         facts = self._here.facts_of(record, ground_too=ground_too)
         state, evidence = judge(record, facts, self._clock())
         ours = facts.lease is not None and facts.lease.lease.instance == self._here.instance
-        beat_at = facts.lease.beat_at if facts.lease is not None and ours else None
+        beat_at = facts.lease.beat_at if facts.lease is not None and ours else record.last_beat_at
         mark = self.ground.last_checkpoint(record)
         return SessionStatus(record, state, beat_at, evidence, mark.name if mark is not None else None)
 

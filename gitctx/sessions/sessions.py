@@ -24,7 +24,7 @@ from gitctx.values import Recovery, SessionId, SessionRecord
 if TYPE_CHECKING:
     from gitctx.sessions.process import ProcessFacts
     from gitctx.store import View
-    from gitctx.values import Handover
+    from gitctx.values import Handover, Revision, Written
 
 _MAX_AGENT_CHARACTERS = 64
 _APART_PATIENCE_S = 0.25
@@ -154,6 +154,21 @@ class Sessions(Roster):
             )
         self._issuer.forget(id)
         return self.record(id)
+
+    def tell_beats(self, *, actor: str) -> Written | None:
+        """Note in the records when sessions that live here last beat, for hosts that see nothing but records. At most
+        every 15 minutes for a session, and all in one write; None if there was nothing to tell. Raises what
+        `Branch.write` raises.
+        """
+        from gitctx.sessions.telling import tell_beats
+
+        return tell_beats(self, self._issuer, actor)
+
+    def note_heard(self, before: Revision, after: Revision) -> None:
+        """Note that records between two revisions of the branch came in from elsewhere now. Raises StorageError."""
+        from gitctx.sessions.telling import note_heard
+
+        note_heard(self, before, after)
 
     def apart(self) -> Sessions:
         """The same sessions through handles of their own, which wait for nobody who stands still."""

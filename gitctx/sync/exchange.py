@@ -19,6 +19,7 @@ from gitctx.format.strategies import Strategy
 from gitctx.repository import descriptors
 from gitctx.repository.network import Network, Push, Refusal
 from gitctx.repository.remotes import OWN, SHARED, Remotes, fetch_refspecs, tracking
+from gitctx.sessions import Sessions
 from gitctx.store import Branch, Store
 from gitctx.store.advance import Step
 from gitctx.store.identity import CONTEXT, SESSIONS
@@ -65,6 +66,7 @@ class Exchange:
         strategy: str | Strategy | None = None,
         apart: bool = False,
         only_context: bool = False,
+        sessions: Sessions,
         project_urls: Sequence[str] = (),
         stop: threading.Event | None = None,
     ) -> None:
@@ -77,6 +79,7 @@ class Exchange:
         self._strategy = strategy
         self._apart = apart
         self._only_context = only_context
+        self._sessions = sessions
         self._project_urls = project_urls
         self._stop = stop or threading.Event()
         self._rounds = 0
@@ -92,6 +95,8 @@ class Exchange:
         deadline = started + self._deadline_s
         with self._alone(deadline):
             self._find_place()
+            if not self._only_context:
+                self._sessions.tell_beats(actor=self._author.actor)
             branches = [self._begin(branch) for branch in self._branches()]
             tags = Tags(self._store, self._remote.name, self._remote.namespace)
             failed = False
@@ -225,6 +230,8 @@ class Exchange:
         head = each.branch.advance(step_from)
         if head == before[0]:
             return
+        if each.branch.name == SESSIONS:
+            self._sessions.note_heard(before[0], head)
         arrived, roots = self._arrived(before[0], theirs)
         if roots and each.branch.name == CONTEXT:
             self._adopt_identity(head)

@@ -13,6 +13,7 @@ from gitctx.errors import GitctxError
 from gitctx.repository.discovery import remotes_of_project
 from gitctx.repository.network import Network
 from gitctx.repository.remotes import Remotes
+from gitctx.sessions import Sessions
 from gitctx.store import Store
 from gitctx.store.edits import StrategyChoice
 from gitctx.sync.exchange import Exchange
@@ -45,6 +46,7 @@ OnReport = Callable[[str, Exchanged | GitctxError], None]
 def keep_exchanging(
     store: Store,
     author: Author,
+    sessions: Sessions,
     names: Sequence[str],
     on_report: OnReport,
     stop: threading.Event,
@@ -52,7 +54,7 @@ def keep_exchanging(
     strategy: StrategyChoice,
 ) -> None:
     """See `Sync.keep_exchanging`."""
-    keepers = [Keeper(store, author, name, on_report, stop, interval_s, strategy) for name in names]
+    keepers = [Keeper(store, author, sessions, name, on_report, stop, interval_s, strategy) for name in names]
     threads = [threading.Thread(target=each.run, name="gitctx-exchange", daemon=True) for each in keepers[1:]]
     for thread in threads:
         thread.start()
@@ -71,6 +73,7 @@ class Keeper:
         self,
         store: Store,
         author: Author,
+        sessions: Sessions,
         name: str,
         on_report: OnReport,
         stop: threading.Event,
@@ -79,6 +82,7 @@ class Keeper:
     ) -> None:
         self._store = store
         self._author = author
+        self._sessions = sessions
         self._name = name
         self._on_report = on_report
         self._stop = stop
@@ -135,6 +139,7 @@ class Keeper:
             self._author,
             deadline_s=DEADLINE_S,
             strategy=self._strategy,
+            sessions=self._sessions,
             project_urls=tuple(remotes_of_project(self._store.path).values()),
             stop=self._stop,
         ).run()

@@ -17,7 +17,7 @@ from gitctx.values import Exchanged, Remote
 
 if TYPE_CHECKING:
     from gitctx.errors import GitctxError
-    from gitctx.sessions import Claims
+    from gitctx.sessions import Claims, Sessions
     from gitctx.store import Store
     from gitctx.store.edits import StrategyChoice
     from gitctx.sync.conflicts import Conflicts
@@ -30,9 +30,12 @@ DEADLINE_S = 30.0
 class Sync:
     """What one actor (perhaps in a session) exchanges with other machines. Safe in threads."""
 
-    def __init__(self, store: Store, *, actor: str, session: str | None, claims: Callable[[], Claims]) -> None:
+    def __init__(
+        self, store: Store, *, actor: str, session: str | None, sessions: Sessions, claims: Callable[[], Claims]
+    ) -> None:
         self.store = store
         self._author = Author(actor, session)
+        self._sessions = sessions
         self._claims = claims
 
     @cached_property
@@ -118,6 +121,7 @@ class Sync:
             strategy=strategy,
             apart=merge_apart,
             only_context=only_context,
+            sessions=self._sessions,
             project_urls=tuple(remotes_of_project(self.store.path).values()),
             stop=stop,
         ).run()
@@ -166,7 +170,7 @@ class Sync:
         names = [self.remote(name).name for name in remotes] if remotes else [each.name for each in self.remotes()]
         if not names:
             self.remote()
-        keep_exchanging(self.store, self._author, names, on_report, stop, interval_s, strategy)
+        keep_exchanging(self.store, self._author, self._sessions, names, on_report, stop, interval_s, strategy)
 
     def _network(self, stop: threading.Event | None) -> Network:
         return Network(self.store.path, timeout_s=self.store.config.network_timeout_s, cancel=stop)

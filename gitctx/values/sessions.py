@@ -47,6 +47,8 @@ class SessionRecord:
     recovered_by: str | None = None
     """The session that closed it when it was found dead; `actor:<name>` if that was done outside any session."""
     recovered: tuple[SessionId, ...] = ()
+    last_beat_at: datetime | None = None
+    """Its last heartbeat that other hosts were told of, on its own clock; None as long as that was its start."""
     extra: dict[str, Any] = field(default_factory=dict)
 
 
