@@ -29,7 +29,7 @@ from gitctx.sessions import Machine, Sessions, ends
 from gitctx.store import Store
 store = Store.open(Path(sys.argv[1]), Config(durability='relaxed'))
 sessions = Sessions(store, Machine())
-def say(word): os.write(1, f'{word}\n'.encode())  # at once: two processes say something
+def say(word): os.write(1, f'{word}\\n'.encode())  # at once: two processes say something
 def wait():  # in short steps: Python may just have looked for signals when one comes, and would sleep on with it
     while True: time.sleep(0.05)
 def stop_here(word, only_main=False):
