@@ -542,6 +542,35 @@ def _appending(path: Path, who: int) -> Callable[[], list[str]]:
     return append
 
 
+def test_counts_on_one_stale_base_by_many_processes_are_merged_by_whoever_makes_the_writes(store: Store) -> None:
+    """What travels for `merge` is its name and the base; what is declared comes from the store."""
+    reader = Context(store, actor="reader")
+    reader.configure("merge.status/", {"counters": ["/done"], "appends": ["/log"]})
+    base = reader.put("status/all", {"done": 100, "log": []}).revision
+
+    def counting(who: int) -> Callable[[], list[str]]:
+        def count() -> list[str]:
+            ctx = opened(store.path, f"agent-{who}")
+            value = {"done": 101, f"agent-{who}": who, "log": [f"{who}"]}
+            written = [
+                ctx.put("status/all", {**value, f"{who}-{number}": 1}, base=base, strategy="merge")
+                for number in range(5)
+            ]
+            assert [each.superseded for each in written] == [()] * 5
+            return [str(each.id) for each in written]
+
+        return count
+
+    acknowledged = together([counting(who) for who in range(6)])
+    assert_written_once(store.path, [id for found in acknowledged for id in found])
+    value = reader.get("status/all").json()
+    assert value.pop("done") == 130
+    assert sorted(value.pop("log")) == sorted(str(who) for who in range(6) for _ in range(5))
+    assert value == {f"agent-{who}": who for who in range(6)} | {
+        f"{who}-{number}": 1 for who in range(6) for number in range(5)
+    }
+
+
 def test_a_mailbox_goes_with_its_owner(store: Store) -> None:
     folder = store.path / "gitctx" / "queue" / "context.mail"
     with children(holder(store.path)) as (first,):

@@ -35,8 +35,9 @@ from gitctx.errors import (
     RevisionNotFound,
     WriteRejected,
 )
+from gitctx.format.merge_rules import MergeRules
 from gitctx.format.objects import blob_id
-from gitctx.format.strategies import Settled, Sides, Unsettled
+from gitctx.format.strategies import Settled, Sides, Unsettled, merge
 from gitctx.repository import refs
 from gitctx.store import Store
 from gitctx.store.edits import Append, Move, Put, Remove
@@ -575,6 +576,93 @@ def test_the_setting_for_the_longest_prefix_chooses_the_strategy(filled: Context
     assert filled.put("decision/a", "ours", strategy="last-write-wins").superseded == (blob_id(b"theirs"),)
     assert filled.put("decision/draft/a", "ours").superseded == (blob_id(b"theirs"),)
     assert filled.put("plan/a.md", "ours").superseded == (blob_id(b"theirs"),)
+
+
+LINES = "one\ntwo\nthree\n"
+
+
+def test_merge_keeps_what_both_changed_and_names_nothing(store: Store, ctx: Context, other: Context) -> None:
+    other.configure("merge.status/", {"counters": ["/done"], "appends": ["/log"]})
+    ctx.put("status/a", {"done": 1, "log": [], "who": "a"})
+    ctx.put("text", LINES)
+    other.put("status/a", {"done": 4, "log": ["theirs"], "who": "a", "new": None})
+    other.put("text", LINES.replace("three", "3"))
+    with ctx.batch(strategy="merge") as batch:
+        batch.put("status/a", {"done": 2, "log": ["ours"]})
+        batch.put("text", LINES.replace("one", "1"))
+    assert batch.written is not None
+    assert batch.written.superseded == ()
+    assert ctx.get("status/a").json() == {"done": 5, "log": ["theirs", "ours"], "new": None}
+    assert ctx.get("text").text() == "1\ntwo\n3\n"
+    assert [entry.etag for entry in batch.written.entries] == [ctx.get(key).etag for key in ("status/a", "text")]
+    assert trailer(store, "Gitctx-Supersedes") == []
+
+
+def test_merge_names_the_value_of_which_anything_gave_way(store: Store, ctx: Context, other: Context) -> None:
+    other.configure("strategies.status/", "merge")
+    ctx.put("status/a", {"who": "nobody"})
+    theirs = other.put("status/a", {"who": "them", "theirs": 1})
+    written = ctx.put("status/a", {"who": "us", "ours": 1})
+    assert written.superseded == (theirs.etag,)
+    assert trailer(store, "Gitctx-Supersedes") == [theirs.etag]
+    assert ctx.get("status/a").json() == {"ours": 1, "theirs": 1, "who": "us"}
+
+
+def test_merging_what_is_there_already_makes_no_commit(ctx: Context, other: Context) -> None:
+    ctx.put("a", {"x": 1})
+    other.put("a", {"x": 1, "y": 2, "z": 3})
+    written = ctx.put("a", {"x": 1, "y": 2}, strategy="merge")
+    assert (written.changed, written.superseded) == (False, ())
+
+
+def test_undoing_with_merge_takes_back_one_write_and_leaves_what_came_after(ctx: Context) -> None:
+    ctx.put("a", {"x": 1})
+    wrong = ctx.put("a", {"wrong": 1, "x": 1})
+    ctx.put("a", {"later": 1, "wrong": 1, "x": 1})
+    with pytest.raises(MergeConflict):
+        ctx.undo(wrong.revision)
+    assert ctx.undo(wrong.revision, strategy="merge").superseded == ()
+    assert ctx.get("a").json() == {"later": 1, "x": 1}
+
+
+def test_removing_with_merge_what_changed_meanwhile_names_it(ctx: Context, other: Context) -> None:
+    ctx.put("a", {"x": 1})
+    theirs = other.put("a", {"x": 2})
+    assert ctx.remove("a", strategy="merge").superseded == (theirs.etag,)
+
+
+def test_what_a_merge_added_isnt_overwritten_unseen_by_the_next_write(ctx: Context, other: Context) -> None:
+    ctx.put("a", {"x": 1})
+    other.put("a", {"theirs": 1, "x": 1})
+    ctx.put("a", {"ours": 1, "x": 1}, strategy="merge")
+    with pytest.raises(MergeConflict):
+        ctx.put("a", {"ours": 2, "x": 1}, strategy="fail")
+    ctx.put("a", {"ours": 2, "x": 1}, strategy="merge")
+    assert ctx.get("a").json() == {"ours": 2, "theirs": 1, "x": 1}
+    assert ctx.put("a", {"ours": 3}, strategy="fail").superseded == ()
+
+
+def test_a_function_of_ones_own_is_told_what_is_declared_and_may_build_on_merge(ctx: Context, other: Context) -> None:
+    other.configure("merge.n", {"counters": [""]})
+    ctx.put("n", 1)
+    other.put("n", 3)
+    seen: list[MergeRules] = []
+
+    def mine(sides: Sides) -> Settled | Unsettled:
+        seen.append(sides.rules)
+        return merge(sides)
+
+    ctx.put("n", 2, strategy=mine)
+    assert ctx.get("n").json() == 4
+    assert seen == [MergeRules(counters=("",))]
+
+
+def test_a_merged_value_is_held_to_the_limit(ctx: Context, other: Context) -> None:
+    other.configure("limits.max_value_bytes", 40)
+    ctx.put("a", {})
+    other.put("a", {"theirs": "x" * 20})
+    with pytest.raises(EntryTooLarge):
+        ctx.put("a", {"ours": "x" * 20}, strategy="merge")
 
 
 def test_an_unknown_strategy_is_refused_even_without_a_conflict(ctx: Context) -> None:

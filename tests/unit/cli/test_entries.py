@@ -87,6 +87,24 @@ def test_the_strategy_settles_what_changed_since_the_base(cli: Any) -> None:
     assert theirs in won.err
 
 
+def test_two_changes_of_one_base_are_merged(cli: Any) -> None:
+    cli("config", "set", "merge.status/", '{"counters": ["/done"]}')
+    base = cli.changed("put", "status/a.json", stdin=b'{\n  "done": 1\n}\n')["revision"]
+    for name, done in (("x", 2), ("y", 4)):
+        value = f'{{\n  "done": {done},\n  "{name}": true\n}}\n'
+        merged = cli("put", "status/a.json", value, "--base", base, "--strategy", "merge", "--json")
+        assert merged.json["superseded"] == []
+    assert cli("get", "status/a.json").text == '{\n  "done": 5,\n  "x": true,\n  "y": true\n}\n'
+    cli("put", "note", "one\ntwo\nthree\n")
+    base = cli.changed("put", "other", "1")["head"]
+    cli("put", "note", "ONE\ntwo\nthree\n", "--base", base, "--strategy", "merge")
+    cli("put", "note", "one\ntwo\nTHREE\n", "--base", base, "--strategy", "merge")
+    assert cli("get", "note").text == "ONE\ntwo\nTHREE\n"
+    theirs = cli("get", "note", "--json").json["etag"]
+    assert cli("put", "note", "Un\n", "--base", base, "--strategy", "merge", "--json").json["superseded"] == [theirs]
+    assert cli("get", "note").text == "Un\n"
+
+
 def test_a_repeated_id_writes_once(cli: Any) -> None:
     first = cli.changed("put", "k", "v", "--id", "once")
     cli("put", "k", "w")

@@ -140,6 +140,8 @@ def test_the_shell_completes_what_there_is(
         "gitctx release ": ["job"],
         "gitctx put k v --claim ": ["job"],
         "gitctx put k v --strategy f": ["fail"],
+        "gitctx put k v --strategy ": ["fail", "last-write-wins", "merge"],
+        "gitctx config set me": ["merge."],
         "gitctx config set lim": ["limits.max_value_bytes"],
         "gitctx put --if-a": ["--if-absent"],
         "gitctx ls --sto": ["--store"],

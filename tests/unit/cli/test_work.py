@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -162,11 +163,26 @@ def test_settings_are_listed_set_and_put_back(cli: Any) -> None:
     assert cli.changed("config", "reset")["changed"] is False
 
 
+def test_what_merge_is_told_is_set_as_an_object_and_shown_so_that_it_can_be_set_again(cli: Any) -> None:
+    places = '{"counters": ["/done"], "sets": ["/tags"]}'
+    cli("config", "set", "merge.status/", places)
+    assert f"merge.status/ = {places}" in cli("config", "list").lines
+    assert cli("config", "get", "merge.status/x").text == f"{places}\n"
+    assert cli("config", "get", "merge.status/x", "--json").json["value"] == json.loads(places)
+    assert cli("config", "get", "merge.plan/").text == "{}\n"
+    cli("config", "set", "merge.status/", '{appends = ["/log"]}')
+    assert cli("config", "get", "merge.status/").text == '{"appends": ["/log"]}\n'
+    cli("config", "unset", "merge.status/")
+    assert cli("config", "get", "merge.status/").text == "{}\n"
+
+
 def test_a_setting_that_cant_be_is_refused(cli: Any) -> None:
     for name, value in (
         ("limits.max_value_bytes", "many"),
         ("claims.ttl_s", "0"),
         ("strategies.a/", "hope"),
+        ("merge.a/", '{"counters": ["done"]}'),
+        ("merge.a/", '["/done"]'),
         ("x", "1"),
     ):
         assert cli("config", "set", name, value, "--json", code=5).error["code"] == "config_invalid"

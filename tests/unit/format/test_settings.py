@@ -8,8 +8,9 @@ import pytest
 
 from gitctx.config import DEFAULT_MAX_VALUE_BYTES
 from gitctx.errors import ConfigInvalid
+from gitctx.format.merge_rules import NO_RULES, MergeRules
 from gitctx.format.settings import DEFAULTS, check, edit_settings, parse_settings
-from gitctx.format.strategies import FAIL, LAST_WRITE_WINS
+from gitctx.format.strategies import FAIL, LAST_WRITE_WINS, MERGE
 
 GOOD = b"""\
 # what the team agreed on
@@ -73,6 +74,15 @@ BAD_LINES = [
     ("strategies", '"../x" = "fail"'),
     ("strategies", '".git/" = "fail"'),
     ("strategies", '"a\\u0000b" = "fail"'),
+    ("merge", '"plan/" = "merge"'),
+    ("merge", '"plan/" = ["/done"]'),
+    ("merge", '"plan/" = {counters = "/done"}'),
+    ("merge", '"plan/" = {counters = ["done"]}'),
+    ("merge", '"plan/" = {counters = [5]}'),
+    ("merge", '"plan/" = {numbers = ["/done"]}'),
+    ("merge", '"plan/" = {sets = ["/a"], appends = ["/a"]}'),
+    ("merge", '"../x" = {counters = ["/done"]}'),
+    ("merge", 'counters = ["/done"]'),
     ("alerts", "x = 1"),
 ]
 
@@ -127,6 +137,35 @@ def test_the_whole_store_may_have_a_strategy_and_prefixes_still_overrule_it() ->
     assert settings.strategy_for("log/x") == LAST_WRITE_WINS
 
 
+def test_what_merge_is_told_of_places_counts_by_the_longest_prefix() -> None:
+    text = """
+        [strategies]
+        "status/" = "merge"
+        [merge]
+        "/" = {counters = ["/n"]}
+        "status" = {counters = ["/done", "/agents/*/runs"], sets = ["/tags"], appends = ["/log"]}
+        [merge."status/old/"]
+    """
+    settings = parse_settings(text.encode())
+    assert settings.problems == ()
+    assert settings.strategy_for("status/a") == MERGE
+    assert settings.rules_for("plan/a") == MergeRules(("/n",))
+    assert settings.rules_for("status/a") == MergeRules(("/done", "/agents/*/runs"), ("/tags",), ("/log",))
+    assert settings.rules_for("status/old/a") == NO_RULES
+    assert DEFAULTS.rules_for("plan/a") == NO_RULES
+
+
+@pytest.mark.parametrize(
+    "data", [b"", GOOD, b"merge = {}\n", b'[merge."plan/"]\nsets = ["/a"]\n', b"merge.a.sets = []\n"]
+)
+def test_rules_for_merge_that_were_edited_in_are_in_force_and_can_be_taken_out(data: bytes) -> None:
+    places = {"counters": ["/done", "/a~1b"], "appends": []}
+    edited = edit_settings(data, "merge.dotted.name/", places)
+    assert parse_settings(edited).problems == ()
+    assert parse_settings(edited).rules_for("dotted.name/x") == MergeRules(("/done", "/a~1b"))
+    assert parse_settings(edit_settings(edited, "merge.dotted.name/", None)) == parse_settings(data)
+
+
 def test_editing_changes_one_value_and_leaves_every_comment_and_line_alone() -> None:
     edited = edit_settings(GOOD, "limits.max_value_bytes", 8192)
     assert edited == GOOD.replace(b"4096", b"8192")
@@ -152,6 +191,10 @@ REFUSED: list[tuple[bytes, str, Any]] = [
     (GOOD, "strategies.", "fail"),
     (GOOD, "strategies.plan", ["fail"]),
     (GOOD, "strategies.../x", "fail"),
+    (GOOD, "merge.plan/", "counters"),
+    (GOOD, "merge.plan/", {"counters": ["done"]}),
+    (GOOD, "merge.../x", {"counters": ["/done"]}),
+    (GOOD, "merge", {"counters": ["/done"]}),
     (GOOD, "strategies.nothing", None),
     (GOOD, "nothing.at.all", None),
     (GOOD, "limits", None),
