@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gitctx.format.objects import blob_id
 from gitctx_cli.documents import of_written
 
 if TYPE_CHECKING:
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 _NAMED = 3
 
 
-def acknowledge(env: Env, op: str, written: Written, *, dry_run: bool = False) -> None:
-    """Tell what a write did, or would do."""
+def acknowledge(env: Env, op: str, written: Written, *, dry_run: bool = False, given: bytes | None = None) -> None:
+    """Tell what a write did, or would do. `given` is the value that was to be put: the entry may hold a merged one."""
     if env.json:
         env.output.document({**of_written(written), "dry_run": True} if dry_run else of_written(written))
     elif dry_run:
@@ -29,6 +30,8 @@ def acknowledge(env: Env, op: str, written: Written, *, dry_run: bool = False) -
             f"note: {count} value{'s' if count > 1 else ''} that came in between {'were' if count > 1 else 'was'}"
             f" superseded and {'stay' if count > 1 else 'stays'} in history: {', '.join(written.superseded)}"
         )
+    if given is not None and blob_id(given) not in {entry.etag for entry in written.entries}:
+        env.output.say("note: merged with what came in between; read it before you change it again")
 
 
 def _foretell(env: Env, written: Written) -> None:

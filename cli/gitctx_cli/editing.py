@@ -46,7 +46,7 @@ def edit(
                 env.output.document({**of_written(same), "id": None})
             return
         written = context.put(key, after, base=head, strategy=strategy, claim=claim, message=message, id=id)
-    acknowledge(env, "edit", written)
+    acknowledge(env, "edit", written, given=after)
 
 
 @contextmanager

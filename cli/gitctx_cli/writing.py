@@ -68,7 +68,7 @@ def put(
         claim=claim,
         id=id,
     )
-    acknowledge(env, "put", written, dry_run=dry_run)
+    acknowledge(env, "put", written, dry_run=dry_run, given=data)
 
 
 def rm(

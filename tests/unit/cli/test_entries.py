@@ -94,6 +94,7 @@ def test_two_changes_of_one_base_are_merged(cli: Any) -> None:
         value = f'{{\n  "done": {done},\n  "{name}": true\n}}\n'
         merged = cli("put", "status/a.json", value, "--base", base, "--strategy", "merge", "--json")
         assert merged.json["superseded"] == []
+        assert ("read it before you change it again" in merged.err) is (name == "y")
     assert cli("get", "status/a.json").text == '{\n  "done": 5,\n  "x": true,\n  "y": true\n}\n'
     cli("put", "note", "one\ntwo\nthree\n")
     base = cli.changed("put", "other", "1")["head"]
