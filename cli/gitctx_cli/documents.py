@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         SessionStatus,
         SyncPause,
         Verification,
+        WatchedChange,
         Write,
         Written,
     )
@@ -102,6 +103,26 @@ def of_write(write: Write) -> Document:
 def of_change(change: Change) -> Document:
     """How an entry differs."""
     return {"key": change.key, "kind": change.kind, "before": change.before, "after": change.after}
+
+
+def of_watched(change: WatchedChange) -> Document:
+    """A change as watchers are told it."""
+    return {
+        "revision": change.revision,
+        "key": change.key,
+        "kind": change.kind,
+        "etag": change.etag,
+        "actor": change.actor,
+        "session": change.session,
+        "last_of_revision": change.last_of_revision,
+    }
+
+
+def of_waited(key: str, entry: Entry | None) -> Document:
+    """What a key held when that came true which was waited for."""
+    if entry is None:
+        return {"key": key, "etag": None, "revision": None}
+    return {"key": key, **of_bytes(entry.value), "etag": entry.etag, "revision": entry.revision}
 
 
 def of_checkpoint(checkpoint: Checkpoint) -> Document:

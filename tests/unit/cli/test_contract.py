@@ -28,6 +28,7 @@ SESSION = {
         "evidence",
     ),
 }
+WATCHED = {"revision", "key", "kind", "etag", "actor", "session", "last_of_revision"}
 CLAIM = {"name", "session", "actor", "message", "claimed_at", "expires_at", "holder_state"}
 VERIFY = {"ok", "commits", "objects", "problems", "warnings"}
 ERROR = {"code", "message", "hint", "changed", "retryable", "details"}
@@ -92,6 +93,9 @@ def test_every_write_answers_with_the_same_fields(lived_in: Any, words: tuple[st
         (("session", "beat"), SESSION),
         (("session", "end"), SESSION),
         (("claims",), CLAIM),
+        (("changes",), WATCHED),
+        (("watch", ".gitctx/", "--since", "head~1", "-n", "1", "--timeout", "30"), WATCHED),
+        (("wait", "k", "--timeout", "0"), {"key", "value", "etag", "revision"}),
         (("claim", "other"), CLAIM),
         (("verify",), VERIFY),
         (("verify", "--full"), VERIFY),

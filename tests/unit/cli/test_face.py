@@ -164,7 +164,7 @@ _HEAVY = ("pydantic", "rich", "psutil", "git", "tomllib", "tomlkit", "sqlite3", 
 
 @pytest.mark.parametrize(
     "words",
-    [("get", "k"), ("ls",), ("put", "k", "w"), ("append", "log", "x"), ("log",)],
+    [("get", "k"), ("ls",), ("put", "k", "w"), ("append", "log", "x"), ("log",), ("watch", "--timeout", "0")],
     ids=" ".join,
 )
 def test_a_short_command_imports_nothing_heavy(cli: Any, words: tuple[str, ...]) -> None:
