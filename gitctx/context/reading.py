@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gitctx.format.settings import Settings
     from gitctx.recovery import Recovery
     from gitctx.sessions import Claims, Machine, Sessions
+    from gitctx.sync.live import Live
     from gitctx.sync.sync import Sync
     from gitctx.sync.waiting import Until
     from gitctx.sync.watch import Watch
@@ -60,9 +61,13 @@ class Reading:
     @cached_property
     def sessions(self) -> Sessions:
         """The sessions of the store."""
+        from gitctx.context.companions import Workplace
         from gitctx.sessions import Machine, Sessions
 
-        return Sessions(self.store, self._machine or Machine())
+        machine = self._machine or Machine()
+        sessions = Sessions(self.store, machine)
+        sessions.companions = Workplace(self.store, machine)
+        return sessions
 
     @cached_property
     def claims(self) -> Claims:
@@ -195,6 +200,24 @@ class Reading:
 
         start = self._place(since) if since is not None else None
         return Watch(self.store, prefix=prefix, since=start, exclude_session=exclude_session, timeout_s=timeout_s)
+
+    def on_change(
+        self,
+        callback: Callable[[WatchedChange], object],
+        prefix: str = "",
+        *,
+        since: str | None = None,
+        include_self: bool = False,
+    ) -> Live:
+        """Have a callback called with every change below a folder, in a thread of its own, until `stop()` of the
+        result: see `gitctx.sync.live.Live`. What this context's session writes is left out unless `include_self`.
+        """
+        from gitctx.sync.live import Live
+
+        start = self._place(since) if since is not None else None
+        live = Live(self.store, session=self.session)
+        live.start(callback, prefix=prefix, since=start, include_self=include_self)
+        return live
 
     def wait(
         self, key: str, *, until: Until = "exists", timeout_s: float | None = None, since: str | None = None

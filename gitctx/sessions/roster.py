@@ -16,6 +16,7 @@ from gitctx.values import SessionId, SessionStatus
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from gitctx.sessions.companions import Companions
     from gitctx.sessions.facts import Surroundings
     from gitctx.sessions.ground import Ground
     from gitctx.sessions.machine import Machine
@@ -34,6 +35,8 @@ class Roster:
         self.store = store
         self.machine = machine
         self._issuer = Issuer(store.path, machine, store.config)
+        self.companions: Companions | None = None
+        """What sessions that are started here get from above."""
         self._known: tuple[Revision | None, dict[str, SessionRecord]] = (None, {})
 
     def record(self, id: str) -> SessionRecord:

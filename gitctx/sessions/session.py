@@ -6,15 +6,16 @@ import os
 import threading
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from gitctx.errors import GitctxError, LeaseLost, SessionEnded, SessionNotFound, SessionTaken
+from gitctx.errors import GitctxError, InvalidInput, LeaseLost, SessionEnded, SessionNotFound, SessionTaken
 from gitctx.sessions import ends
 from gitctx.values import Recovery, SessionId, SessionRecord
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from gitctx.sessions.companions import Companions, Sync
     from gitctx.sessions.issuing import Issuer
     from gitctx.sessions.sessions import Sessions
 
@@ -45,6 +46,8 @@ class Session:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._guard = threading.Lock()
+        self._context: Any = None
+        self._sync: Sync | None = None
         _in_hand.add(self)
 
     def __enter__(self) -> Session:
@@ -73,6 +76,23 @@ class Session:
         return self._record
 
     @property
+    def context(self) -> Any:
+        """The context (a `gitctx.Context`) in which this session reads and writes."""
+        if self._context is None:
+            self._context = self._companions().context_of(self)
+        return self._context
+
+    @property
+    def sync(self) -> Sync:
+        """What keeps this session in step with what others write, once it is started: `session.sync.start(callback)`.
+        It stops when the session ends. Raises LeaseLost in a forked child.
+        """
+        self._refuse_in_child()
+        if self._sync is None:
+            self._sync = self._companions().sync_of(self)
+        return self._sync
+
+    @property
     def held(self) -> bool:
         """Whether this process holds the lease's lock."""
         return self._lock is not None and os.getpid() == self._pid
@@ -88,6 +108,7 @@ class Session:
         """End the session; ending it again changes nothing. The record. Raises what `Branch.write` raises."""
         self._refuse_in_child()
         self._stop_beating()
+        self._stop_syncing(_PATIENCE_S)
         try:
             self._record = self._sessions.end(self.id, reason=reason, graceful=graceful)
         except Exception:
@@ -104,6 +125,7 @@ class Session:
         """
         self._stop.set()
         if os.getpid() == self._pid:
+            self._stop_syncing(0)
             self._record = self._sessions.apart().end(self.id, reason=reason)
             self._stop_beating()
             self._release()
@@ -112,6 +134,18 @@ class Session:
         self._stop.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(_PATIENCE_S)
+
+    def _stop_syncing(self, wait_s: float) -> None:
+        if self._sync is not None:
+            self._sync.stop(wait_s=wait_s)
+
+    def _companions(self) -> Companions:
+        if self._sessions.companions is None:
+            raise InvalidInput(
+                "this session was started without a context around it",
+                hint="start it with `ctx.sessions.start(...)` of a context",
+            )
+        return self._sessions.companions
 
     def _release(self) -> None:
         """Let the lease's lock go, unless a heartbeat that hangs may still use it; then it goes with the process."""

@@ -35,7 +35,7 @@ class Events:
         if self._hints < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         opened = [self._hints]
-        weakref.finalize(self, _close, opened, os.getpid())
+        weakref.finalize(self, _close, opened).atexit = False  # a thread may rest there until the very end
         self._waker = os.eventfd(0, _FLAGS)
         opened.append(self._waker)
         self._poll = select.poll()
@@ -68,7 +68,7 @@ class Events:
         os.eventfd_write(self._waker, 1)
 
 
-def _close(opened: list[int], pid: int) -> None:
+def _close(opened: list[int]) -> None:
     for descriptor in opened:
         with suppress(OSError):
             os.close(descriptor)

@@ -66,8 +66,9 @@ class Watch:
             without_session=exclude_session,
             most_revisions=NET_BEYOND,
         )
-        self._reached = Revision(since) if since is not None else self._branch.head()
-        self._handed_out = self._reached
+        self._all_at_once = Changes(store.repository, prefix=check_prefix(prefix), most_revisions=0)
+        self._handed_out = Revision(since) if since is not None else self._branch.head()
+        self._reached: Revision | None = self._handed_out
         self._steps: Iterator[Step] = iter(())
         self._left: deque[WatchedChange] = deque()
         self._pace = Pace(store.path / "refs" / "heads", self._monotonic)
@@ -128,7 +129,7 @@ class Watch:
             return None
         change = self._left.popleft()
         if not self._left:
-            self._handed_out = self._reached
+            self._handed_out = change.revision
         return change
 
     def next_revision(self, timeout_s: float | None = None) -> tuple[WatchedChange, ...]:
@@ -141,8 +142,16 @@ class Watch:
         else:
             told = self._wait(timeout_s)
             changes = told.changes if told is not None else ()
-        self._handed_out = self._reached
+        if changes:
+            self._handed_out = changes[-1].revision
         return changes
+
+    def begin_anew(self) -> None:
+        """Tell every entry as added, as it is at the head, then go on from there: the way on from a RevisionNotFound.
+        What was removed in between isn't told.
+        """
+        self._steps, self._reached = iter(()), None
+        self._left.clear()
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -198,7 +207,8 @@ class Watch:
         step = self._go_on()
         if step is None and (head := self._branch.head()) != self._reached:
             self._pace.found()
-            self._steps = self._changes.between(self._reached, head)
+            told_by = self._changes if self._reached is not None else self._all_at_once
+            self._steps = told_by.between(self._reached, head)
             step = self._go_on()
         return step
 
