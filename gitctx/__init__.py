@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gitctx.aio.context import AsyncContext
+    from gitctx.aio.opening import open_async
     from gitctx.config import Config, RetryPolicy
     from gitctx.context import Context
     from gitctx.context import create_store as create
@@ -19,9 +21,22 @@ if TYPE_CHECKING:
     from gitctx.repository.discovery import find_store
 
 __version__ = "0.1.0"
-__all__ = ["Batch", "Config", "Context", "RetryPolicy", "create", "errors", "find_store", "open", "values"]
+__all__ = [
+    "AsyncContext",
+    "Batch",
+    "Config",
+    "Context",
+    "RetryPolicy",
+    "create",
+    "errors",
+    "find_store",
+    "open",
+    "open_async",
+    "values",
+]
 
 _WHERE = {
+    "AsyncContext": ("gitctx.aio", "AsyncContext"),
     "Batch": ("gitctx.context.batch", "Batch"),
     "Config": ("gitctx.config", "Config"),
     "Context": ("gitctx.context", "Context"),
@@ -30,6 +45,7 @@ _WHERE = {
     "errors": ("gitctx.errors", None),
     "find_store": ("gitctx.repository.discovery", "find_store"),
     "open": ("gitctx.context", "open_context"),
+    "open_async": ("gitctx.aio", "open_async"),
     "values": ("gitctx.values", None),
 }
 

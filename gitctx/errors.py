@@ -11,7 +11,7 @@ The class alone answers three questions: did anything change, may the call be re
       WriteRejected                  nothing was written and nothing will be; safe to try again
         Conflict
           PreconditionFailed  MergeConflict  ClaimHeld  AlreadyExists
-        RetriesExhausted (RuntimeError)  LockTimeout (TimeoutError)
+        RetriesExhausted (RuntimeError)  LockTimeout (TimeoutError)  Withdrawn
       WaitTimeout (TimeoutError)     what was waited for didn't come true in time; nothing changed
       OutcomeUnknown                 the write may or may not have happened; repeat it with the same id
       SessionError
@@ -269,6 +269,12 @@ class LockTimeout(WriteRejected, TimeoutError):
 
     code = "lock_timeout"
     exit_code = 6
+
+
+class Withdrawn(WriteRejected):
+    """The caller took the call back before it began: it was cancelled, or its context was closed."""
+
+    code = "withdrawn"
 
 
 class WaitTimeout(GitctxError, TimeoutError):

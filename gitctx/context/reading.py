@@ -11,6 +11,7 @@ from gitctx.format.keys import RESERVED, check_actor, check_key, check_prefix
 from gitctx.store import Store, View
 from gitctx.store.bases import Bases, seen_folder
 from gitctx.store.store import is_full_id
+from gitctx.store.withdrawal import is_withdrawn
 from gitctx.values import Revision, SessionId
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from gitctx.sync.sync import Sync
     from gitctx.sync.waiting import Until
     from gitctx.sync.watch import Watch
-    from gitctx.values import Change, Entry, EntryInfo, Recovered, Verification, WatchedChange, Write
+    from gitctx.values import Change, Entry, EntryInfo, Etag, Recovered, Verification, WatchedChange, Write
 
 
 class Reading:
@@ -115,10 +116,10 @@ class Reading:
             entry = view.entry(key)
         except LookupError:
             if at is None:
-                self._bases.remember(key, None)
+                self._remember(key, None)
             raise
         if at is None:
-            self._bases.remember(key, entry.etag)
+            self._remember(key, entry.etag)
         return entry
 
     def list(self, prefix: str = "", *, at: str | None = None) -> Iterator[EntryInfo]:
@@ -241,6 +242,11 @@ class Reading:
         from gitctx.store.verify import verify
 
         return verify(self.store, full=full)
+
+    def _remember(self, key: str, etag: Etag | None) -> None:
+        """What nobody waits for any more wasn't seen by anybody."""
+        if not is_withdrawn():
+            self._bases.remember(key, etag)
 
     def _view(self, at: str | None) -> View:
         return self.store.context.view(self.store.resolve(at) if at is not None else None)

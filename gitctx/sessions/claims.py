@@ -19,6 +19,7 @@ from gitctx.format.keys import CLAIMS_PREFIX, check_actor, check_message
 from gitctx.format.records import encode_claim
 from gitctx.sessions.claim_writer import ClaimWriter, Decision
 from gitctx.sessions.standing import Standing, claim_in, claim_not_found, held, holder, is_free
+from gitctx.store.withdrawal import stop_if_withdrawn
 from gitctx.values import Claim, SessionId
 
 if TYPE_CHECKING:
@@ -219,6 +220,7 @@ class Claims:
         head, looked, pause = branch.head(), config.monotonic(), _FIRST_PAUSE_S
         while (left := deadline - config.monotonic()) > 0:
             config.sleep(min(pause, left))
+            stop_if_withdrawn()
             pause = min(pause * 1.5, _LONGEST_PAUSE_S)
             now_head = branch.head()
             if now_head != head or config.monotonic() - looked >= _LOOK_EVERY_S:

@@ -8,6 +8,7 @@ from gitctx.format import layout, messages
 from gitctx.format.keys import SETTINGS_KEY
 from gitctx.format.objects import Object, make_object
 from gitctx.repository import Repository
+from gitctx.store import withdrawal
 from gitctx.store.branch import Branch
 from gitctx.store.draft import Draft
 from gitctx.store.ids import IdIndex
@@ -48,13 +49,15 @@ class Chain:
     def add(self, pending: Pending) -> Written:
         """Plan a write on the chain's head and build its commit. Its acknowledgement, good once the chain is published.
 
-        Raises what `plan` raises, IdReused and InvalidKey; then the chain stays as it was.
+        Raises what `plan` raises, Withdrawn, IdReused and InvalidKey; then the chain stays as it was.
         """
         request, view = pending.request, self._view
         if pending.look_since is not None or request.id is not None:
             earlier = self._earlier(pending)
             if earlier is not None:
                 return earlier
+        if pending.may_be_withdrawn():
+            raise withdrawal.withdrawn()
         planned = request.plan(view)
         etags: dict[str, str | None] = {}
         new_blobs: dict[str, Object] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from gitctx.store import withdrawal
 from gitctx.store.request import Request
 from gitctx.values import Written
 
@@ -15,7 +16,7 @@ class Pending:
     it is made (again). None: surely nobody has.
     """
 
-    __slots__ = ("_bell", "_outcome", "id", "leads", "look_since", "request", "retries", "settled")
+    __slots__ = ("_bell", "_outcome", "_withdrawal", "id", "leads", "look_since", "request", "retries", "settled")
 
     def __init__(self, request: Request, id: str) -> None:
         self.request = request
@@ -27,6 +28,7 @@ class Pending:
         """Whether it is known what became of it; stays so when the caller has taken the outcome."""
         self._outcome: Written | BaseException | None = None
         self._bell: threading.Lock | None = None
+        self._withdrawal = withdrawal.current()
 
     def settle(self, outcome: Written | BaseException) -> None:
         """It was made, or it failed: wake its caller."""
@@ -38,6 +40,10 @@ class Pending:
         """Its caller is to go on by itself, for all who wait in this program: wake it."""
         self.leads = True
         self._ring()
+
+    def may_be_withdrawn(self) -> bool:
+        """Whether its caller waits no longer, and surely nobody else has begun to make it."""
+        return self._withdrawal is not None and self._withdrawal.withdrawn and self.look_since is None
 
     def result(self) -> Written:
         """The acknowledgement. Raises why there is none."""

@@ -13,7 +13,15 @@ import pytest
 import gitctx
 from gitctx_testkit.git import clean_environment
 
-LAZY = ("gitctx.values", "gitctx.context", "gitctx.store", "gitctx.sessions", "gitctx.checkpoints", "gitctx.repository")
+LAZY = (
+    "gitctx.aio",
+    "gitctx.values",
+    "gitctx.context",
+    "gitctx.store",
+    "gitctx.sessions",
+    "gitctx.checkpoints",
+    "gitctx.repository",
+)
 HEAVY = ("pygit2", "git", "sqlite3", "tomlkit", "tomllib", "psutil", "typer", "rich", "subprocess", "multiprocessing")
 
 
@@ -42,13 +50,14 @@ def test_every_public_name_is_there_and_tells_what_it_is(name: str) -> None:
 
 def test_the_face_has_the_names_that_programs_are_told_of() -> None:
     assert set(gitctx.__all__) == {
-        *("Batch", "Config", "Context", "RetryPolicy", "create", "errors", "find_store", "open", "values"),
+        *("AsyncContext", "Batch", "Config", "Context", "RetryPolicy"),
+        *("create", "errors", "find_store", "open", "open_async", "values"),
     }
     assert gitctx.open is gitctx.open
     assert gitctx.Context.__name__ == "Context"
 
 
-@pytest.mark.parametrize("name", ["gitctx", "gitctx.values", "gitctx.context"])
+@pytest.mark.parametrize("name", ["gitctx", "gitctx.values", "gitctx.context", "gitctx.aio"])
 def test_a_name_that_is_not_there_is_an_attribute_error(name: str) -> None:
     module = importlib.import_module(name)
     with pytest.raises(AttributeError, match="no_such_name"):

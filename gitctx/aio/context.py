@@ -1,0 +1,129 @@
+"""The context, for asyncio: each method of `gitctx.Context` under its name, to be awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from gitctx.aio.bridge import Part, holding, iterating, reading, writing
+from gitctx.aio.calls import Calls
+from gitctx.context.context import Context
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from gitctx.aio.checkpoints import AsyncCheckpoints
+    from gitctx.aio.claims import AsyncClaims
+    from gitctx.aio.recovery import AsyncRecovery
+    from gitctx.aio.sessions import AsyncSessions
+    from gitctx.store import Store
+    from gitctx.values import Recovered, Revision, SessionId
+
+
+class AsyncContext(Part[Context]):
+    """A `Context` for asyncio, made of a sync one. Safe in tasks, and in several event loops.
+
+    A write that is cancelled is settled before its CancelledError goes on: see `gitctx.aio.cancelled_write`. Functions
+    that are passed in (to `update`, as a strategy) are plain ones, and are called in a worker thread.
+    """
+
+    def __init__(self, context: Context, calls: Calls | None = None) -> None:
+        super().__init__(lambda: context, calls or Calls())
+        self._context = context
+
+    async def __aenter__(self) -> AsyncContext:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Wait for what is under way, and let the threads go. What waits for somebody else (a claim, say) is woken, and
+        raises Withdrawn. Afterwards every call raises InvalidInput.
+        """
+        await self._calls.close()
+
+    # -- plain --------------------------------------------------------------------------------------------------------
+
+    @property
+    def actor(self) -> str:
+        """Who writes."""
+        return self._context.actor
+
+    @property
+    def session(self) -> SessionId | None:
+        """The session that writes belong to."""
+        return self._context.session
+
+    @property
+    def recovered(self) -> Recovered | None:
+        """See `Context.recovered`."""
+        return self._context.recovered
+
+    @property
+    def store(self) -> Store:
+        """The store below, which knows nothing of asyncio: its methods block."""
+        return self._context.store
+
+    # -- parts --------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def sessions(self) -> AsyncSessions:
+        """The sessions of the store."""
+        from gitctx.aio.sessions import AsyncSessions
+
+        return AsyncSessions(lambda: self._context.sessions, self._calls)
+
+    @cached_property
+    def claims(self) -> AsyncClaims:
+        """Claims on pieces of work, as this actor and session makes them."""
+        from gitctx.aio.claims import AsyncClaims
+
+        return AsyncClaims(lambda: self._context.claims, self._calls)
+
+    @cached_property
+    def checkpoints(self) -> AsyncCheckpoints:
+        """Names for contents, and restoring one."""
+        from gitctx.aio.checkpoints import AsyncCheckpoints
+
+        return AsyncCheckpoints(lambda: self._context.checkpoints, self._calls)
+
+    @cached_property
+    def recovery(self) -> AsyncRecovery:
+        """Looking for damage in the store, and mending it."""
+        from gitctx.aio.recovery import AsyncRecovery
+
+        return AsyncRecovery(lambda: self._context.recovery, self._calls)
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    @property
+    def head(self) -> Coroutine[Any, Any, Revision]:
+        """The revision that the context is at now: `await ctx.head`."""
+        return self._calls.read("reads", lambda: self._context.head)
+
+    get = reading(Context.get)
+    list = iterating(Context.list)
+    diff = reading(Context.diff)
+    log = iterating(Context.log)
+    show = reading(Context.show)
+    last_write = reading(Context.last_write)
+    settings = reading(Context.settings)
+    verify = reading(Context.verify, lane="waits")
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    put = writing(Context.put)
+    update = writing(Context.update)
+    append = writing(Context.append)
+    add = writing(Context.add)
+    remove = writing(Context.remove)
+    move = writing(Context.move)
+    batch = holding(Context.batch, idle=True)
+    apply = writing(Context.apply)
+    undo = writing(Context.undo)
+    configure = writing(Context.configure)
+    replace_settings = writing(Context.replace_settings)

@@ -1,0 +1,123 @@
+"""Sessions, for asyncio."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Generator
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from gitctx.aio.bridge import Method, Part, reading, writing
+from gitctx.aio.calls import Calls
+from gitctx.sessions import ends
+from gitctx.sessions.session import Session
+from gitctx.sessions.sessions import Sessions
+from gitctx.values import Recovery, SessionId, SessionRecord
+
+P = ParamSpec("P")
+S = TypeVar("S")
+
+
+class AsyncSession(Part[Session]):
+    """A session that was started here. With `async with` it ends gracefully with its block."""
+
+    def __init__(self, session: Session, calls: Calls) -> None:
+        super().__init__(lambda: session, calls)
+        self._session = session
+
+    async def __aenter__(self) -> AsyncSession:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        leave = self._session.__exit__
+        try:
+            await self._calls.write("writes", "end", lambda: leave(kind, error, trace), withdraws=False)
+        finally:
+            if not self._session.held:
+                ends.expect_no_more(self._session)  # only the main thread can take our signal handlers away
+
+    @property
+    def id(self) -> SessionId:
+        """The session's id."""
+        return self._session.id
+
+    @property
+    def record(self) -> SessionRecord:
+        """See `Session.record`."""
+        return self._session.record
+
+    @property
+    def held(self) -> bool:
+        """Whether this process holds the lease's lock."""
+        return self._session.held
+
+    @property
+    def recovery(self) -> Recovery:
+        """What was recovered when this session started."""
+        return self._session.recovery
+
+    beat = writing(Session.beat)
+    end = writing(Session.end, withdraws=False)
+
+
+class Starting:
+    """A session on its way: `await` it, or use it with `async with`. Cancelled, it is ended again if it had started."""
+
+    def __init__(self, calls: Calls, work: Callable[[], Session], *, on_signals: bool) -> None:
+        self._calls = calls
+        self._work = work
+        self._on_signals = on_signals
+        self._session: AsyncSession | None = None
+
+    def __await__(self) -> Generator[Any, None, AsyncSession]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> AsyncSession:
+        self._session = await self._start()
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._session is not None
+        await self._session.__aexit__(kind, error, trace)
+
+    async def _start(self) -> AsyncSession:
+        session = await self._calls.write(
+            "writes", "start", self._work, undo=lambda started: started.end(reason="cancelled while it started")
+        )
+        if session.held:
+            ends.expect(session, on_signals=self._on_signals)  # a worker thread can't set signal handlers
+        return AsyncSession(session, self._calls)
+
+
+def _starting(function: Callable[Concatenate[S, P], Session]) -> Method[S, P, Starting]:
+    parameters = inspect.signature(function).parameters
+
+    @functools.wraps(function)
+    def call(self: Part[S], /, *args: P.args, **kwargs: P.kwargs) -> Starting:
+        find = self._find
+        on_signals = kwargs.get("on_signals", parameters["on_signals"].default)
+        return Starting(self._calls, lambda: function(find(), *args, **kwargs), on_signals=bool(on_signals))
+
+    return cast("Method[S, P, Starting]", call)
+
+
+class AsyncSessions(Part[Sessions]):
+    """`Sessions` for asyncio."""
+
+    start = _starting(Sessions.start)
+    record = reading(Sessions.record)
+    get = reading(Sessions.get)
+    list = reading(Sessions.list)
+    open_ids = reading(Sessions.open_ids)
+    state = reading(Sessions.state)
+    require_active = reading(Sessions.require_active)
+    anchored = reading(Sessions.anchored)
+    handover = reading(Sessions.handover)
+    recover = writing(Sessions.recover)
+    beat = writing(Sessions.beat)
+    end = writing(Sessions.end)
