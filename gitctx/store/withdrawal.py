@@ -1,14 +1,11 @@
 """Taking back what was asked for and hasn't begun: how a caller in another thread says that it waits no longer.
 
 Whoever runs a call for somebody else sets a `Withdrawal` in the call's context. A write looks at it when it is planned,
-and whatever waits looks at it while it waits; then they raise `Withdrawn`. What has begun is seen through.
+and whatever waits for somebody else looks at it every few milliseconds; then they raise `Withdrawn`. What has begun is seen through.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from contextlib import suppress
 from contextvars import ContextVar
 
 from gitctx.errors import Withdrawn
@@ -17,36 +14,16 @@ _current: ContextVar[Withdrawal | None] = ContextVar("gitctx_withdrawal", defaul
 
 
 class Withdrawal:
-    """Whether a call was withdrawn. Once it is, it stays so. Safe in threads."""
+    """Whether a call was withdrawn. Once it is, it stays so."""
 
-    __slots__ = ("_guard", "_wakers", "withdrawn")
+    __slots__ = ("withdrawn",)
 
     def __init__(self) -> None:
         self.withdrawn = False
-        self._guard = threading.Lock()
-        self._wakers: list[Callable[[], object]] = []
 
     def withdraw(self) -> None:
-        """Take the call back as far as it hasn't begun, and wake it if it waits."""
-        with self._guard:
-            self.withdrawn = True
-            wakers, self._wakers = self._wakers, []
-        for wake in wakers:
-            wake()
-
-    def on_withdrawal(self, wake: Callable[[], object]) -> Callable[[], None]:
-        """Have `wake` called (in any thread, perhaps at once) when the call is withdrawn. What ends that."""
-
-        def forget() -> None:
-            with self._guard, suppress(ValueError):
-                self._wakers.remove(wake)
-
-        with self._guard:
-            if not self.withdrawn:
-                self._wakers.append(wake)
-                return forget
-        wake()
-        return forget
+        """Take the call back as far as it hasn't begun. From any thread."""
+        self.withdrawn = True
 
 
 def set_current(withdrawal: Withdrawal) -> None:

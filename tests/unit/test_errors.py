@@ -84,7 +84,8 @@ def test_only_an_unknown_outcome_leaves_open_whether_anything_changed() -> None:
 
 def test_what_may_be_repeated_as_it_is_says_so() -> None:
     assert {cls.__name__ for cls in CLASSES if cls.retryable} == {
-        *("WriteRejected", "RetriesExhausted", "LockTimeout", "WaitTimeout", "ClaimHeld", "OutcomeUnknown"),
+        *("WriteRejected", "RetriesExhausted", "LockTimeout", "WaitTimeout", "Withdrawn", "ClaimHeld"),
+        "OutcomeUnknown",
         *("RemoteError", "RemoteUnreachable", "RemoteRejected", "StorageError", "DiskFull", "GitFailed"),
     }
 
