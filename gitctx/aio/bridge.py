@@ -17,12 +17,16 @@ import functools
 import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
 
 from gitctx.aio.block import Block
 from gitctx.aio.calls import Calls, LaneName
-from gitctx.aio.pulls import Pulls
+from gitctx.aio.pulls import IteratorSource, Pulls
 from gitctx.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from gitctx.aio.watch import AsyncWatch
+    from gitctx.sync.watch import Watch
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -84,9 +88,21 @@ def iterating(
 
     @functools.wraps(function)
     def call(self: Part[S], /, *args: P.args, **kwargs: P.kwargs) -> Pulls[R]:
-        return Pulls(self._calls, lane, _work(self, function, args, kwargs))
+        return Pulls(self._calls, lane, IteratorSource(_work(self, function, args, kwargs)))
 
     return cast("Method[S, P, Pulls[R]]", call)
+
+
+def watching(function: Callable[Concatenate[S, P], Watch]) -> Method[S, P, AsyncWatch]:
+    """The sibling of a method that returns a `Watch`."""
+
+    @functools.wraps(function)
+    def call(self: Part[S], /, *args: P.args, **kwargs: P.kwargs) -> AsyncWatch:
+        from gitctx.aio.watch import AsyncWatch
+
+        return AsyncWatch(self._calls, _work(self, function, args, kwargs))
+
+    return cast("Method[S, P, AsyncWatch]", call)
 
 
 def holding(

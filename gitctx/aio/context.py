@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gitctx.aio.bridge import Part, holding, iterating, reading, writing
+from gitctx.aio.bridge import Part, holding, iterating, reading, watching, writing
 from gitctx.aio.calls import Calls
 from gitctx.context.context import Context
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gitctx.aio.claims import AsyncClaims
     from gitctx.aio.recovery import AsyncRecovery
     from gitctx.aio.sessions import AsyncSessions
+    from gitctx.aio.sync import AsyncSync
     from gitctx.store import Store
     from gitctx.values import Recovered, Revision, SessionId
 
@@ -98,6 +99,13 @@ class AsyncContext(Part[Context]):
 
         return AsyncRecovery(lambda: self._context.recovery, self._calls)
 
+    @cached_property
+    def sync(self) -> AsyncSync:
+        """Exchange with other machines, and the conflicts that it leaves open."""
+        from gitctx.aio.sync import AsyncSync
+
+        return AsyncSync(lambda: self._context.sync, self._calls)
+
     # -- reading ------------------------------------------------------------------------------------------------------
 
     @property
@@ -111,6 +119,9 @@ class AsyncContext(Part[Context]):
     log = iterating(Context.log)
     show = reading(Context.show)
     last_write = reading(Context.last_write)
+    changes = iterating(Context.changes)
+    watch = watching(Context.watch)
+    wait = reading(Context.wait, lane="waits")
     settings = reading(Context.settings)
     verify = reading(Context.verify, lane="waits")
 

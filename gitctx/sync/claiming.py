@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gitctx.errors import ClaimHeld, ClaimLost, ClaimNotFound, GitctxError
 from gitctx.sessions.standing import held
+from gitctx.store.withdrawal import seen_through, stop_if_withdrawn
 from gitctx.sync.exchange import rejected
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def claim_remotely(
             if config.monotonic() >= deadline:
                 raise
         config.sleep(min(_LOOK_EVERY_S, max(0.0, deadline - config.monotonic())))
+        stop_if_withdrawn()
 
 
 def _published(sync: Sync, claims: Claims, made: Claim, remote: str | None, *, renewed: bool) -> Claim:
@@ -72,7 +74,8 @@ def _publish(sync: Sync, remote: str | None) -> None:
 
 def _give_up(claims: Claims, made: Claim, why: GitctxError) -> None:
     try:
-        claims.release(made.name, only=made.id)
+        with seen_through():
+            claims.release(made.name, only=made.id)
     except GitctxError as error:
         why.add_note(f"the claim '{made.name}' couldn't be given up here: {error}")
         why.changed = "yes"

@@ -11,6 +11,7 @@ from gitctx.errors import InvalidInput, RemoteNotFound
 from gitctx.repository.discovery import remotes_of_project
 from gitctx.repository.network import Network
 from gitctx.repository.remotes import NAMESPACES, Remotes
+from gitctx.store.withdrawal import woken_by
 from gitctx.sync.exchange import Exchange, namespace_in
 from gitctx.sync.joint import Author
 from gitctx.values import Exchanged, Remote
@@ -112,19 +113,21 @@ class Sync:
         raises, nothing is lost, and what had come in or gone out by then has.
         """
         chosen = self.remote(remote)
-        return Exchange(
-            self.store,
-            chosen,
-            self._network(stop),
-            self._author,
-            deadline_s=deadline_s,
-            strategy=strategy,
-            apart=merge_apart,
-            only_context=only_context,
-            sessions=self._sessions,
-            project_urls=tuple(remotes_of_project(self.store.path).values()),
-            stop=stop,
-        ).run()
+        stop = stop or threading.Event()
+        with woken_by(stop.set):
+            return Exchange(
+                self.store,
+                chosen,
+                self._network(stop),
+                self._author,
+                deadline_s=deadline_s,
+                strategy=strategy,
+                apart=merge_apart,
+                only_context=only_context,
+                sessions=self._sessions,
+                project_urls=tuple(remotes_of_project(self.store.path).values()),
+                stop=stop,
+            ).run()
 
     def claim(
         self,
@@ -170,7 +173,8 @@ class Sync:
         names = [self.remote(name).name for name in remotes] if remotes else [each.name for each in self.remotes()]
         if not names:
             self.remote()
-        keep_exchanging(self.store, self._author, self._sessions, names, on_report, stop, interval_s, strategy)
+        with woken_by(stop.set):
+            keep_exchanging(self.store, self._author, self._sessions, names, on_report, stop, interval_s, strategy)
 
     def _network(self, stop: threading.Event | None) -> Network:
         return Network(self.store.path, timeout_s=self.store.config.network_timeout_s, cancel=stop)

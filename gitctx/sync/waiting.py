@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from gitctx.errors import EntryNotFound, InvalidInput, WaitTimeout
 from gitctx.format.keys import check_key
+from gitctx.store.withdrawal import stop_if_withdrawn, woken_by
 from gitctx.sync.watch import Watch
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def wait_for(
     if until not in UNTIL:
         raise InvalidInput(f"can't wait until {until!r}", hint=f"wait until one of {', '.join(UNTIL)}")
     check_key(key, reserved=True)
-    with Watch(store, prefix=key, since=since if until == "changed" else None, timeout_s=timeout_s) as watch:
+    start = since if until == "changed" else None
+    with Watch(store, prefix=key, since=start, timeout_s=timeout_s) as watch, woken_by(watch.close):
         if until != "changed":
             entry = _entry(store, key, watch.revision)
             if (entry is not None) == (until == "exists"):
@@ -35,6 +37,7 @@ def wait_for(
         for change in watch:
             if change.key == key and (until == "changed" or (change.etag is not None) == (until == "exists")):
                 return _entry(store, key, change.revision)
+        stop_if_withdrawn()
         shown = f"{timeout_s:g} s"
         paused = ", while its store was paused" if watch.paused else ""
     raise WaitTimeout(

@@ -22,10 +22,11 @@ ONLY_SYNC = {
     "Sessions.apart": "for the ends at a program's exit",
     "Sessions.machine": "inside",
     "Sessions.store": "inside: `ctx.store`",
+    "Sync.store": "inside: `ctx.store`",
     "Session.end_apart": "for the ends at a program's exit",
     "Session.keep_beating": "`start` does it",
 }
-ONLY_ASYNC = {"AsyncContext.close"}
+ONLY_ASYNC = {"AsyncContext.close", "AsyncWatch.aclose"}
 
 
 def public(thing: object) -> set[str]:
@@ -35,14 +36,9 @@ def public(thing: object) -> set[str]:
 def pairs(ctx: Context) -> dict[str, tuple[Any, Any]]:
     """Each object of the sync face by its class's name, with its asyncio sibling; parts are found by themselves."""
     face = AsyncContext(ctx)
-    found: dict[str, tuple[Any, Any]] = {"Context": (ctx, face)}
-    for name in sorted(public(Context)):
-        if isinstance(inspect.getattr_static(Context, name), cached_property):
-            part = getattr(ctx, name)
-            assert hasattr(face, name), (
-                f"gitctx/aio/context.py: the part `{name}` is missing, a cached_property like the others"
-            )
-            found[type(part).__name__] = (part, getattr(face, name))
+    found: dict[str, tuple[Any, Any]] = {}
+    add_parts(found, ctx, face)
+    found["Watch"] = (ctx.watch(), face.watch())
     started = face.sessions.start(actor="coder-1", on_signals=False)
 
     async def start() -> Any:
@@ -51,6 +47,16 @@ def pairs(ctx: Context) -> dict[str, tuple[Any, Any]]:
     session = asyncio.run(start())
     found["Session"] = (session._session, session)
     return found
+
+
+def add_parts(found: dict[str, tuple[Any, Any]], sync: Any, face: Any) -> None:
+    owner = type(sync)
+    found[owner.__name__] = (sync, face)
+    for name in sorted(public(owner)):
+        if isinstance(inspect.getattr_static(owner, name), cached_property):
+            where = inspect.getsourcefile(type(face))
+            assert hasattr(face, name), f"{where}: the part `{name}` is missing, a cached_property like the others"
+            add_parts(found, getattr(sync, name), getattr(face, name))
 
 
 @pytest.fixture
@@ -62,8 +68,10 @@ def both(ctx: Context) -> Iterator[dict[str, tuple[Any, Any]]]:
 
 def test_the_parts_are_those_that_are_known(both: dict[str, tuple[Any, Any]]) -> None:
     """Should the walk find less one day, the other tests here would be green for nothing."""
-    assert {"Context", "Sessions", "Session", "Claims", "Checkpoints", "Recovery"} <= set(both)
-    for sync, face in both.values():
+    parts = {"Context", "Sessions", "Session", "Claims", "Checkpoints", "Recovery", "Sync", "Conflicts"}
+    assert parts | {"Watch"} <= set(both)
+    for name in parts:
+        sync, face = both[name]
         assert isinstance(face, Part)
         assert face._find() is sync
 

@@ -11,7 +11,7 @@ import pytest
 
 from gitctx.aio import AsyncContext
 from gitctx.aio.calls import Calls
-from gitctx.aio.pulls import Pulls
+from gitctx.aio.pulls import IteratorSource, Pulls
 from gitctx.context import Context
 
 
@@ -30,7 +30,7 @@ def test_every_item_comes_once_in_order_and_an_error_at_its_place() -> None:
         raise LookupError
 
     async def test(calls: Calls) -> None:
-        pulls = Pulls(calls, "reads", source)
+        pulls = Pulls(calls, "reads", IteratorSource(source))
         got = [await anext(pulls) for _ in range(1000)]
         with pytest.raises(LookupError):
             await anext(pulls)
@@ -51,7 +51,7 @@ def test_a_cancelled_pull_loses_no_item() -> None:
         yield from (2, 3)
 
     async def test(calls: Calls) -> None:
-        pulls = Pulls(calls, "waits", source)
+        pulls = Pulls(calls, "waits", IteratorSource(source))
         assert await anext(pulls) == 1
         for _ in range(3):
             with pytest.raises(TimeoutError):
@@ -64,7 +64,7 @@ def test_a_cancelled_pull_loses_no_item() -> None:
 
 def test_tasks_that_share_an_iterator_share_its_items() -> None:
     async def test(calls: Calls) -> None:
-        pulls: Pulls[int] = Pulls(calls, "reads", lambda: iter(range(2000)))
+        pulls: Pulls[int] = Pulls(calls, "reads", IteratorSource(lambda: iter(range(2000))))
 
         async def some() -> list[int]:
             return [item async for item in pulls]
@@ -85,7 +85,7 @@ def test_an_iterator_can_be_closed_before_its_end() -> None:
             closed.set()
 
     async def test(calls: Calls) -> None:
-        pulls = Pulls(calls, "reads", source)
+        pulls = Pulls(calls, "reads", IteratorSource(source))
         assert await anext(pulls) == 0
         await pulls.aclose()
         assert closed.is_set()
