@@ -67,16 +67,20 @@ def reading(
 
 
 def writing(
-    function: Callable[Concatenate[S, P], R], *, lane: LaneName = "writes", withdraws: bool = True
+    function: Callable[Concatenate[S, P], R],
+    *,
+    lane: LaneName = "writes",
+    withdraws: bool = True,
+    whole: bool = True,
 ) -> Method[S, P, Coroutine[Any, Any, R]]:
     """The sibling of a method that changes the store. Cancelled, it is withdrawn (with `withdraws`), or its end is
-    waited for.
+    waited for. `whole`: it is one write, which is made or not.
     """
 
     @functools.wraps(function)
     async def call(self: Part[S], /, *args: P.args, **kwargs: P.kwargs) -> R:
         work = _work(self, function, args, kwargs)
-        return await self._calls.write(lane, function.__name__, work, withdraws=withdraws)
+        return await self._calls.write(lane, function.__name__, work, withdraws=withdraws, whole=whole)
 
     return cast("Method[S, P, Coroutine[Any, Any, R]]", call)
 

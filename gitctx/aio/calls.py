@@ -69,12 +69,14 @@ class Calls:
         work: Callable[[], R],
         *,
         withdraws: bool = True,
+        whole: bool = True,
         undo: Callable[[R], object] | None = None,
     ) -> R:
         """Wait for something that changes the store.
 
         Cancelled, it is withdrawn if it hasn't begun (and `withdraws`); else its end is waited for, and `undo` called
-        with what it returned. Then the CancelledError goes on, with a note of what became of it.
+        with what it returned. Then the CancelledError goes on, with a note of what became of it. Of what isn't one
+        `whole` write an error doesn't tell how far it came.
         """
         future, withdrawal = self.begin(lane, work)
         waiting = asyncio.wrap_future(future)
@@ -87,7 +89,8 @@ class Calls:
             if withdraws:
                 withdrawal.withdraw()
             await _see_through(waiting)
-            note(error, await self._fate(operation, waiting, undo))
+            fate = await self._fate(operation, waiting, undo)
+            note(error, fate if whole or fate.error is None else replace(fate, fate="unknown"))
             raise
         return waiting.result()
 

@@ -10,6 +10,6 @@ class AsyncRecovery(Part[Recovery]):
     """`Recovery` for asyncio. A recovery that has begun is seen through."""
 
     scan = reading(Recovery.scan, lane="waits")
-    apply = writing(Recovery.apply, lane="waits", withdraws=False)
-    clear_locks = writing(Recovery.clear_locks, withdraws=False)
+    apply = writing(Recovery.apply, lane="waits", withdraws=False, whole=False)
+    clear_locks = writing(Recovery.clear_locks, withdraws=False, whole=False)
     undo = writing(Recovery.undo)

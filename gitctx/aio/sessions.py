@@ -118,6 +118,6 @@ class AsyncSessions(Part[Sessions]):
     require_active = reading(Sessions.require_active)
     anchored = reading(Sessions.anchored)
     handover = reading(Sessions.handover)
-    recover = writing(Sessions.recover)
+    recover = writing(Sessions.recover, withdraws=False, whole=False)
     beat = writing(Sessions.beat)
-    end = writing(Sessions.end)
+    end = writing(Sessions.end, withdraws=False)

@@ -11,6 +11,7 @@ from typing import assert_type
 import gitctx
 from gitctx.aio import AsyncContext, CancelledWrite, cancelled_write
 from gitctx.aio.sessions import AsyncSession
+from gitctx.aio.watch import AsyncWatch
 from gitctx.format.settings import Settings
 from gitctx.values import (
     Change,
@@ -18,11 +19,14 @@ from gitctx.values import (
     Claim,
     Entry,
     EntryInfo,
+    Exchanged,
+    OpenConflict,
     Recovered,
     Revision,
     SessionRecord,
     SessionState,
     Verification,
+    WatchedChange,
     Write,
     Written,
 )
@@ -60,6 +64,19 @@ async def parts(ctx: AsyncContext) -> None:
     assert_type(await ctx.sessions.state("id"), SessionState)
     assert_type(await ctx.checkpoints.create("mark", message="why"), Checkpoint)
     assert_type(await ctx.recovery.apply(full=True), Recovered)
+    assert_type(await ctx.sync.exchange("origin", only_context=True), Exchanged)
+    assert_type(await ctx.sync.conflicts.list(), Sequence[OpenConflict])
+
+
+async def watches(ctx: AsyncContext) -> None:
+    async with ctx.watch("plan/", timeout_s=1.0) as watch:
+        assert_type(watch, AsyncWatch)
+        async for change in watch:
+            assert_type(change, WatchedChange)
+        assert_type(watch.revision, Revision)
+        assert_type(await watch.next(1.0), WatchedChange | None)
+    assert_type([change async for change in ctx.changes(since="head~3")], list[WatchedChange])
+    assert_type(await ctx.wait("k", until="absent", timeout_s=1.0), Entry | None)
 
 
 async def openings() -> None:

@@ -38,14 +38,13 @@ def pairs(ctx: Context) -> dict[str, tuple[Any, Any]]:
     face = AsyncContext(ctx)
     found: dict[str, tuple[Any, Any]] = {}
     add_parts(found, ctx, face)
-    found["Watch"] = (ctx.watch(), face.watch())
-    started = face.sessions.start(actor="coder-1", on_signals=False)
 
-    async def start() -> Any:
-        return await started
+    async def begin() -> None:
+        session = await face.sessions.start(actor="coder-1", on_signals=False)
+        found["Session"] = (session._session, session)
+        found["Watch"] = (ctx.watch(), await face.watch().__aenter__())
 
-    session = asyncio.run(start())
-    found["Session"] = (session._session, session)
+    asyncio.run(begin())
     return found
 
 
