@@ -386,6 +386,35 @@ def test_what_travels_keeps_its_base_strategy_session_and_message(store: Store) 
     assert (write.actor, write.session, write.message) == ("coder", session, "why not")
 
 
+def test_a_merge_is_made_by_whoever_makes_the_write_and_its_writer_knows_that_it_was_merged(store: Store) -> None:
+    planner = Context(store, actor="planner")
+    planner.configure("merge.status/", {"counters": ["/done"]})
+    base = planner.put("status/all", {"done": 1}).revision
+    planner.put("status/all", {"done": 3, "theirs": 1})
+
+    def writer(talk: Talk) -> tuple[bool, tuple[str, ...]]:
+        ctx = opened(store.path, "coder")
+        failpoints.activate("mail.after_ask", lambda: talk.say("asked"))
+        superseded = tuple(ctx.put("status/all", {"done": 2, "ours": 1}, base=base, strategy="merge").superseded)
+        failpoints.deactivate()
+        try:
+            ctx.put("status/all", {"done": 0}, strategy="fail")
+        except MergeConflict:
+            return True, superseded
+        return False, superseded
+
+    with children(holder(store.path)) as (first,):
+        assert first.talk.hear() == "holding"
+        before = moves_of(store.path)
+        with children(writer) as (child,):
+            assert child.talk.hear() == "asked"
+            first.talk.say("go on")
+            first.result()
+            assert child.result() == (True, ())
+    assert moves_of(store.path) == before + 1, "the holder made both writes at once"
+    assert planner.get("status/all").json() == {"done": 4, "ours": 1, "theirs": 1}
+
+
 def test_the_stopped_server_delays_those_it_serves_by_their_patience_and_nothing_happens_twice(store: Store) -> None:
     brisk = replace(PATIENT, queue_patience_s=0.3)
 
