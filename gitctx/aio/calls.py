@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
+import weakref
 from asyncio import CancelledError
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,13 +28,21 @@ LIMITS: dict[LaneName, int] = {"reads": 8, "writes": 64, "waits": 256}
 for somebody else; each of these has a thread while it lasts."""
 
 
+_all: weakref.WeakSet[Calls] = weakref.WeakSet()
+
+
 class Calls:
     """The worker threads of one context, and what is under way in them. Bound to no event loop."""
 
     def __init__(self) -> None:
         self._lanes = {name: Lane(name, limit) for name, limit in LIMITS.items()}
-        self._under_way: dict[Future[Any], tuple[LaneName, Withdrawal]] = {}
+        self._begin_anew()
         self._closed = False
+        _all.add(self)
+
+    def _begin_anew(self) -> None:
+        """Nothing is under way. Also in a forked child: what its parent waits for is done there."""
+        self._under_way: dict[Future[Any], tuple[LaneName, Withdrawal]] = {}
 
     def begin(self, lane: LaneName, work: Callable[[], R]) -> tuple[Future[R], Withdrawal]:
         """Have a thread do work in the caller's context (of contextvars). Raises InvalidInput once it was closed."""
@@ -132,3 +142,11 @@ async def _see_through(waiting: asyncio.Future[Any]) -> None:
 def _expect_nothing(waiting: asyncio.Future[Any]) -> None:
     """Nobody will ask for the outcome, and asyncio shouldn't complain of that."""
     waiting.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+
+def _forget_in_child() -> None:
+    for calls in list(_all):
+        calls._begin_anew()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -12,8 +12,9 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Any, TypeVar
+
+from gitctx.errors import StorageError
 
 R = TypeVar("R")
 
@@ -42,7 +43,7 @@ class Lane:
     def submit(self, work: Callable[[], R]) -> Future[R]:
         """Have work done by a thread. Until one begins with it, the future can be cancelled.
 
-        Raises RuntimeError if the system gives no thread at all.
+        Raises StorageError if the system gives no thread at all.
         """
         future: Future[R] = Future()
         with self._guard:
@@ -63,10 +64,12 @@ class Lane:
         try:
             threading.Thread(target=self._run, name=f"gitctx-{self._name}", daemon=True).start()
             self._threads += 1
-        except RuntimeError:
+        except RuntimeError as error:
             if not self._threads:
                 self._jobs.pop()
-                raise
+                raise StorageError(
+                    f"the system gives no thread to work with: {error}", hint="end some, or raise the limit (ulimit -u)"
+                ) from error
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
@@ -107,5 +110,4 @@ def _forget_threads() -> None:
         lane._begin_anew()
 
 
-with suppress(AttributeError):
-    os.register_at_fork(after_in_child=_forget_threads)
+os.register_at_fork(after_in_child=_forget_threads)

@@ -16,6 +16,7 @@ from gitctx.sessions.sessions import Sessions
 from gitctx.values import Recovery, SessionId, SessionRecord
 
 P = ParamSpec("P")
+R = TypeVar("R")
 S = TypeVar("S")
 
 
@@ -33,8 +34,11 @@ class AsyncSession(Part[Session]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         leave = self._session.__exit__
+        await self._ended_by(lambda: leave(kind, error, trace))
+
+    async def _ended_by(self, end: Callable[[], R]) -> R:
         try:
-            await self._calls.write("writes", "end", lambda: leave(kind, error, trace), withdraws=False)
+            return await self._calls.write("writes", "end", end, withdraws=False)
         finally:
             if not self._session.held:
                 ends.expect_no_more(self._session)  # only the main thread can take our signal handlers away
@@ -60,7 +64,10 @@ class AsyncSession(Part[Session]):
         return self._session.recovery
 
     beat = writing(Session.beat)
-    end = writing(Session.end, withdraws=False)
+
+    async def end(self, *, reason: str = "", graceful: bool = True) -> SessionRecord:
+        """See `Session.end`."""
+        return await self._ended_by(lambda: self._session.end(reason=reason, graceful=graceful))
 
 
 class Starting:

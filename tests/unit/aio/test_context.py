@@ -252,23 +252,37 @@ def test_the_same_context_serves_one_loop_after_another(store: Store) -> None:
     asyncio.run(face.close())
 
 
-def test_a_forked_child_writes_with_threads_of_its_own(store: Store) -> None:
-    face = AsyncContext(Context(store, actor="planner", dry_run=False))
+def test_a_forked_child_has_threads_of_its_own_and_waits_for_nothing_of_its_parents(store: Store) -> None:
+    face, go_on = AsyncContext(Context(store, actor="planner")), threading.Event()
 
-    async def write(key: str) -> None:
-        await face.put(key, "1")
+    done: list[str] = []
 
-    asyncio.run(write("before"))
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            asyncio.run(asyncio.wait_for(write("child"), 30))
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    asyncio.run(write("parent"))
+    async def in_child() -> None:
+        await face.put("child", "1")
+        await face.close()
+        done.append("child")
+
+    async def in_parent() -> None:
+        await face.put("before", "1")
+        hanging = asyncio.ensure_future(face._calls.read("reads", go_on.wait))
+        await asyncio.sleep(0)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                asyncio.set_event_loop(None)
+                thread = threading.Thread(target=lambda: asyncio.run(asyncio.wait_for(in_child(), 30)))
+                thread.start()
+                thread.join(40)
+                status = 0 if done else 1
+            finally:
+                os._exit(status)
+        assert os.waitpid(child, 0)[1] == 0
+        go_on.set()
+        await hanging
+        await face.put("parent", "1")
+
+    asyncio.run(in_parent())
     assert {info.key for info in Context(store, actor="reader").list()} == {"before", "child", "parent"}
 
 
