@@ -164,6 +164,30 @@ def test_of_a_counter_every_count_is_in_the_result(base: int, ours: int, theirs:
     assert (result["n"], superseded) == (ours + theirs - (0 if new else base), False)
 
 
+ITEMS = st.lists(SCALARS, max_size=4)
+
+
+@given(ITEMS, ITEMS, ITEMS)
+def test_of_a_log_every_addition_is_in_the_result_theirs_first(
+    base: list[Any], ours: list[Any], theirs: list[Any]
+) -> None:
+    assume(ours and theirs)
+    sides = ({"l": base}, {"l": base + ours, "o": 0}, {"l": base + theirs, "t": 0})
+    result, superseded = settle_json(*sides, MergeRules(appends=("/l",)))
+    assert (text_of(result["l"]), superseded) == (text_of(base + theirs + ours), False)
+
+
+@given(ITEMS, ITEMS, ITEMS)
+def test_of_a_set_every_addition_is_in_the_result_and_no_removal_is_undone(
+    base: list[Any], ours: list[Any], theirs: list[Any]
+) -> None:
+    sides = ({"l": base}, {"l": ours, "o": 0}, {"l": theirs, "t": 0})
+    result, superseded = settle_json(*sides, MergeRules(sets=("/l",)))
+    before, mine, others = (set(map(text_of, items)) for items in (base, ours, theirs))
+    assert set(map(text_of, result["l"])) == (before & mine & others) | (mine - before) | (others - before)
+    assert not superseded
+
+
 @given(OBJECTS, OBJECTS, OBJECTS, RULES)
 def test_a_key_that_one_side_added_is_in_the_result(
     base: dict[str, Any], ours: dict[str, Any], theirs: dict[str, Any], rules: MergeRules
