@@ -10,7 +10,7 @@ import typer
 
 from gitctx.errors import GitctxError
 from gitctx_cli import doctor_facts as facts
-from gitctx_cli.doctor_judgements import Check, judge_environment, judge_people, judge_store
+from gitctx_cli.doctor_judgements import Check, judge_environment, judge_people, judge_sharing, judge_store
 from gitctx_cli.env import Env
 
 UNWELL = 7
@@ -62,6 +62,7 @@ def examine(env: Env, path: Path) -> list[Check]:
     findings += judge_store(facts.condition(path, store, error))
     if store is not None:
         findings += judge_people(_people(env))
+        findings += judge_sharing(facts.sharing(env.reading(session=False).sync))
     return [
         each._replace(command=each.command.replace("STORE", str(path)) if each.command else None) for each in findings
     ]

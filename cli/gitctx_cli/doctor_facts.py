@@ -21,6 +21,7 @@ from gitctx.store.identity import CONTEXT, SESSIONS
 if TYPE_CHECKING:
     from gitctx.sessions import Sessions
     from gitctx.store import Store
+    from gitctx.sync.sync import Sync
     from gitctx.values import RecoveryScan
 
 LEFTOVER_AGE_S = 3600.0
@@ -78,6 +79,18 @@ class People:
     unreadable: tuple[str, ...] = ()
     bad_leases: tuple[str, ...] = ()
     held_by_dead: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """Other machines and watchers: remotes without any exchange, open conflicts (id and key), whether and since when
+    watchers are silenced.
+    """
+
+    error: tuple[str, str, str] | None = None
+    never_exchanged: tuple[str, ...] = ()
+    conflicts: tuple[tuple[str, str], ...] = ()
+    paused: str | None = None
 
 
 def told(error: GitctxError) -> tuple[str, str, str]:
@@ -159,6 +172,23 @@ def people(sessions: Sessions, claims: list[tuple[str, str]]) -> People:
     except GitctxError as error:
         return People(told(error))
     return People(None, dead, tuple(unreadable), bad, tuple(name for name, state in claims if state == "dead"))
+
+
+def sharing(sync: Sync) -> Sharing:
+    """Look at what is shared with other machines, without asking them."""
+    from gitctx.format.documents import format_time
+    from gitctx.sync.switch import paused
+
+    try:
+        never = tuple(each.name for each in sync.remotes() if sync.unsent(each.name) is None)
+        conflicts = tuple((each.id, each.key) for each in sync.conflicts.list())
+        pause = paused(sync.store.path)
+    except GitctxError as error:
+        return Sharing(told(error))
+    since = None
+    if pause is not None:
+        since = f"{format_time(pause.paused_at) if pause.paused_at is not None else 'an unknown time'} by {pause.actor}"
+    return Sharing(None, never, conflicts, since)
 
 
 def leftovers(path: Path) -> list[Path]:

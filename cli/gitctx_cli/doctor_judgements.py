@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from gitctx.store.identity import REQUIRED_CONFIG
-from gitctx_cli.doctor_facts import Condition, Environment, People
+from gitctx_cli.doctor_facts import Condition, Environment, People, Sharing
 
 Level = Literal["ok", "note", "warning", "problem"]
 FIX = "gitctx doctor --fix"
@@ -202,3 +202,18 @@ def judge_people(seen: People) -> Iterator[Check]:
         yield found("dead_claim", "warning", text, f"gitctx release {name} --force", fixable=True)
     if seen == People():
         yield found("sessions", "ok", "no session is dead or damaged")
+
+
+def judge_sharing(seen: Sharing) -> Iterator[Check]:
+    """Remotes, open conflicts, the switch."""
+    if seen.error is not None:
+        yield Check("sharing", seen.error[0], "problem", "; ".join(filter(None, seen.error[1:])))
+    for name in seen.never_exchanged:
+        text = f"the remote {name} was added and never exchanged with"
+        yield Check("sharing", "remote_unused", "note", text, f"gitctx sync {name}")
+    for id, key in seen.conflicts:
+        text = f"a conflict about {key} waits for a decision"
+        yield Check("sharing", "open_conflict", "warning", text, f"gitctx conflict resolve {id}")
+    if seen.paused is not None:
+        text = f"watchers of this store are silenced since {seen.paused}"
+        yield Check("sharing", "paused", "warning", text, "gitctx sync resume")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gitctx.errors import AlreadyExists
-from gitctx_cli.documents import of_verification, of_write
+from gitctx_cli.documents import of_pause, of_remote, of_verification, of_write
 from gitctx_cli.env import Env
 from gitctx_cli.history import line_of
 
@@ -100,12 +100,16 @@ def status(env: Env) -> None:
       gitctx status
       git --git-dir="$(gitctx status --json | jq -r .store)" log --oneline context
     """
+    from gitctx.sync.switch import paused
+
     reading = env.reading(session=False)
     store = reading.store
     session = env.session_of(store)
     actor = env.actor_of(store, session)
     states = Counter(each.state for each in reading.sessions.list())
     last = next(reading.log(limit=1))
+    remotes = [{**of_remote(each), "unsent": reading.sync.unsent(each.name)} for each in reading.sync.remotes()]
+    pause = paused(store.path)
     entries = sum(1 for key, _ in store.context.view().etags() if not key.startswith(".gitctx/"))
     document = {
         "store": str(store.path),
@@ -118,6 +122,9 @@ def status(env: Env) -> None:
         "sessions": {state: states.get(state, 0) for state in ("alive", "silent", "dead", "ended")},
         "claims": len(reading.claims.list()),
         "checkpoints": len(reading.checkpoints.list()),
+        "remotes": remotes,
+        "open_conflicts": reading.sync.conflicts.count(),
+        "paused": of_pause(pause) if pause is not None else None,
         "settings_problems": list(reading.settings().problems),
         "actor": actor,
         "session": session,
@@ -133,11 +140,22 @@ def status(env: Env) -> None:
         ("checkpoints", str(document["checkpoints"])),
         ("claims", str(document["claims"])),
         ("sessions", at_work or "none"),
+        *(("remote", _standing_of(each)) for each in remotes),
+        *([("conflicts", f"{document['open_conflicts']} open")] if document["open_conflicts"] else []),
         ("you", actor + (f" in session {session}" if session else "")),
     ):
         env.output.line(f"{name:<12} {value}")
+    if pause is not None:
+        env.output.say("watchers of this store are paused: `gitctx sync resume` lets them go on")
     for problem in reading.settings().problems:
         env.output.say(f"warning: {problem}")
+
+
+def _standing_of(remote: dict[str, Any]) -> str:
+    """A remote on a line: how much it hasn't got yet."""
+    unsent = remote["unsent"]
+    state = "never exchanged" if unsent is None else f"{unsent} to send" if unsent else "has everything"
+    return f"{remote['name']} {remote['url']} ({state})"
 
 
 def verify(

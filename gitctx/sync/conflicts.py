@@ -37,6 +37,10 @@ class Conflicts:
         ]
         return sorted(found, key=lambda each: (each.key, each.id))
 
+    def count(self) -> int:
+        """How many there are, read or not."""
+        return sum(1 for key, _ in self._store.context.view().etags(CONFLICTS_PREFIX) if key.endswith(".json"))
+
     def get(self, what: str) -> OpenConflict:
         """One by its id, or by its key if no other is about that. Raises ConflictNotFound, InvalidInput."""
         return self._find(self._store.context.view(), what)

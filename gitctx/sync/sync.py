@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gitctx.errors import InvalidInput, RemoteNotFound
 from gitctx.repository.discovery import remotes_of_project
 from gitctx.repository.network import Network
-from gitctx.repository.remotes import NAMESPACES, Remotes
+from gitctx.repository.remotes import NAMESPACES, Remotes, tracking
 from gitctx.store.withdrawal import woken_by
 from gitctx.sync.exchange import Exchange, namespace_in
 from gitctx.sync.joint import Author
@@ -88,6 +88,17 @@ class Sync:
                 f"there are several remotes: {', '.join(each.name for each in known)}", hint="name one of them"
             )
         raise RemoteNotFound("the store has no remote yet", hint="`gitctx remote add NAME URL` adds one")
+
+    def unsent(self, name: str) -> int | None:
+        """How many writes (of the context) a remote hasn't got, as far as is known here, without asking it; None if
+        there was no exchange with it yet. Raises RemoteNotFound.
+        """
+        Remotes(self.store.repository).get(name)
+        known = self.store.repository.read_ref(f"{tracking(name)}heads/{self.store.context.name}")
+        if known is None:
+            return None
+        _, output, _ = self.store.repository.git("rev-list", "--count", self.store.context.head(), f"^{known}")
+        return int(output)
 
     # -- exchange -----------------------------------------------------------------------------------------------------
 

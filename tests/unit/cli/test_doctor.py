@@ -15,8 +15,8 @@ from gitctx.repository.compaction import FAN_IN
 from gitctx.store import Store
 from gitctx.store.identity import REQUIRED_CONFIG
 from gitctx.values import Finding, RecoveryScan
-from gitctx_cli.doctor_facts import Condition, Environment, People
-from gitctx_cli.doctor_judgements import judge_environment, judge_people, judge_store
+from gitctx_cli.doctor_facts import Condition, Environment, People, Sharing
+from gitctx_cli.doctor_judgements import judge_environment, judge_people, judge_sharing, judge_store
 from gitctx_testkit.children import Child
 from gitctx_testkit.damage import CONTEXT
 from gitctx_testkit.git import git
@@ -94,6 +94,33 @@ def test_the_store_is_judged_by_its_facts(change: dict[str, Any], code: str, lev
 )
 def test_sessions_are_judged_by_their_facts(seen: People, code: str, level: str) -> None:
     assert [(each.code, each.level) for each in judge_people(seen)] == [(code, level)]
+
+
+@pytest.mark.parametrize(
+    ("seen", "code", "level"),
+    [
+        (Sharing(never_exchanged=("origin",)), "remote_unused", "note"),
+        (Sharing(conflicts=(("0123", "decision/db"),)), "open_conflict", "warning"),
+        (Sharing(paused="2026-03-01T12:00:00Z by planner"), "paused", "warning"),
+        (Sharing(("corrupt_store", "t", "h")), "corrupt_store", "problem"),
+    ],
+)
+def test_what_is_shared_is_judged_by_its_facts(seen: Sharing, code: str, level: str) -> None:
+    assert [(each.code, each.level) for each in judge_sharing(seen)] == [(code, level)]
+
+
+def test_a_pause_and_an_unused_remote_are_told_by_doctor_and_status(cli: Any, tmp_path: Path) -> None:
+    cli("remote", "add", "origin", str(tmp_path / "nowhere.git"), "--no-check")
+    cli("sync", "pause", "-m", "moving")
+    assert _codes(cli) == {"paused"}
+    shown = cli("status")
+    assert f"remote       origin {tmp_path}/nowhere.git (never exchanged)" in shown.lines
+    assert "`gitctx sync resume`" in shown.err
+    document = cli("status", "--json").json
+    assert document["paused"]["message"] == "moving"
+    assert [each["unsent"] for each in document["remotes"]] == [None]
+    cli("sync", "resume")
+    assert _codes(cli) == set()
 
 
 def _codes(cli: Any, *more: str, code: int = 0) -> set[str]:
