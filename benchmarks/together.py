@@ -20,6 +20,7 @@ _PRELOADED = [
     *(f"benchmarks.{name}" for name in ("growth", "hands", "watchers")),
     *(f"benchmarks.writers.{name}" for name in ("context", "sqlite", "json_file", "redis_server", "etcd_server")),
     "gitctx.store.writer",
+    "gitctx.sync.watch",
 ]
 _WARM_UP = 2
 """Steps of each writer before the window."""

@@ -38,6 +38,19 @@ class ContextWatcher:
         return self._context.get(KEY).value
 
 
+class ToldWatcher:
+    """Is told by a watch of its context, then reads the value."""
+
+    def __init__(self, place: Path) -> None:
+        self._context = ContextWriter.durable(place).context("watcher")
+        self._watch = self._context.watch(KEY)
+
+    def next_value(self) -> bytes:
+        change = next(self._watch)
+        assert change.etag is not None
+        return self._context.store.repository.read_blob(change.etag)
+
+
 class SqliteWatcher:
     """Selects the key in a tight loop."""
 

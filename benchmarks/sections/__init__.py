@@ -15,6 +15,7 @@ NAMES = (
     "agents",
     "reads",
     "seen",
+    "watch",
     "wide-folder",
     "cost-curve",
     "history",
