@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,17 @@ from gitctx.context import Context
 from gitctx.errors import GitctxError, StorageError, StoreNotOwned, StoreReadOnly
 from gitctx.repository.discovery import find_store
 from gitctx.store import Store
-from gitctx_testkit.unprivileged import NOBODY, as_nobody, git_trusts, give_to_nobody, let_through
+from gitctx_testkit.unprivileged import NOBODY, as_nobody, git_trusts, give_to_nobody, let_through, open_folder
 
 pytestmark = pytest.mark.unprivileged
 HASTY = Config(durability="relaxed", retry=RetryPolicy(deadline_s=0.2), queue_patience_s=0.1)
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Where `nobody` can go, too."""
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

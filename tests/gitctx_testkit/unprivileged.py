@@ -6,7 +6,10 @@ import ast
 import functools
 import importlib
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +52,20 @@ def _import_all() -> None:
                 importlib.import_module(node.module)
 
 
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach. Those of pytest are closed to others whenever some pytest starts."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        for path in folder.rglob("*"):
+            if path.is_dir() and not path.is_symlink():
+                path.chmod(0o755)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def give_to_nobody(path: Path) -> None:
     """Make `nobody` the owner of a folder and all in it, and let them reach it."""
     if os.geteuid() != 0:
@@ -60,7 +77,7 @@ def give_to_nobody(path: Path) -> None:
 
 
 def let_through(path: Path) -> None:
-    """Let every user reach a path below pytest's private temporary folder."""
+    """Let every user reach a path below an `open_folder`."""
     for parent in path.parents:
         if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
             os.chmod(parent, parent.stat().st_mode | 0o011)

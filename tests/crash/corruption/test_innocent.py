@@ -7,7 +7,7 @@ import os
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,16 @@ from gitctx_testkit.corruption_base import RELAXED, Base
 from gitctx_testkit.damage import CONTEXT, contents, stale_lock
 from gitctx_testkit.git import git, make_loose
 from gitctx_testkit.processes import Talk, children
-from gitctx_testkit.unprivileged import as_nobody, git_trusts, give_to_nobody
+from gitctx_testkit.unprivileged import as_nobody, git_trusts, give_to_nobody, open_folder
 
 Copy = Callable[[], Path]
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Where `nobody` can go, too."""
+    with open_folder() as folder:
+        yield folder
 
 
 def _untouched(store: Path) -> None:

@@ -6,8 +6,6 @@ import io
 import json
 import os
 import pickle
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ from gitctx.store import Store
 from gitctx_cli.app import run
 from gitctx_cli.env import Env
 from gitctx_cli.output import Output
+from gitctx_testkit.unprivileged import open_folder
 
 NOBODY = 65534
 
@@ -128,14 +127,10 @@ def terminal() -> type[Terminal]:
 
 @pytest.fixture
 def open_place() -> Iterator[Path]:
-    """A folder that every user of the machine may enter (pytest's own are for the one who runs the tests)."""
-    folder = Path(tempfile.mkdtemp())
-    os.chmod(folder, 0o777)
-    yield folder
-    for path in folder.rglob("*"):
-        if path.is_dir():
-            os.chmod(path, 0o755)
-    shutil.rmtree(folder, ignore_errors=True)
+    """A folder that every user of the machine may write in."""
+    with open_folder() as folder:
+        folder.chmod(0o777)
+        yield folder
 
 
 @pytest.fixture
