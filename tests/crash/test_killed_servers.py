@@ -15,6 +15,7 @@ from gitctx.config import Config
 from gitctx.context import Context
 from gitctx.store import Store
 from gitctx_testkit.audit import assert_sound, assert_written_once, ids_in_history
+from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.processes import ChildDied, Talk, children, die
 
 PATIENT = Config(queue_patience_s=30.0)
@@ -70,7 +71,10 @@ def test_those_whom_a_killed_writer_served_get_their_writes_exactly_once(store: 
     assert_sound(store.path)
 
 
-def test_servers_and_those_they_serve_are_killed_at_random_and_nothing_is_lost_or_done_twice(store: Store) -> None:
+@pytest.mark.parametrize("generations", few_or_many(2, 40))
+def test_servers_and_those_they_serve_are_killed_at_random_and_nothing_is_lost_or_done_twice(
+    store: Store, generations: int
+) -> None:
     rng = random.Random(11)
 
     def appending(who: int) -> Callable[[Talk], None]:
@@ -85,7 +89,7 @@ def test_servers_and_those_they_serve_are_killed_at_random_and_nothing_is_lost_o
         return run
 
     acknowledged: list[str] = []
-    for generation in range(4):
+    for generation in range(generations):
         with children(*(appending(10 * generation + who) for who in range(6))) as running:
             time.sleep(0.4)
             for child in rng.sample(running, 3):

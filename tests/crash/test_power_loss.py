@@ -23,7 +23,8 @@ pytestmark = pytest.mark.strace
 ALONE = ("create", "put", "batch", "on_a_relaxed_write", "on_a_push", "checkpoint")
 TOGETHER = ("create", "put", "threads", "processes")
 MANY = ("create", "many")
-SAMPLE = 100
+SAMPLE = 60
+"""Of each recording; the soak takes all."""
 
 
 @pytest.fixture(scope="module")
