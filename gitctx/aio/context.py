@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gitctx.aio.bridge import Part, holding, iterating, reading, watching, writing
+from gitctx.aio.bridge import Part, carried, holding, iterating, reading, watching, writing
 from gitctx.aio.calls import Calls
 from gitctx.context.context import Context
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
     from gitctx.aio.checkpoints import AsyncCheckpoints
     from gitctx.aio.claims import AsyncClaims
+    from gitctx.aio.live import AsyncLive
     from gitctx.aio.recovery import AsyncRecovery
     from gitctx.aio.sessions import AsyncSessions
     from gitctx.aio.sync import AsyncSync
     from gitctx.store import Store
-    from gitctx.values import Recovered, Revision, SessionId
+    from gitctx.values import Recovered, Revision, SessionId, WatchedChange
 
 
 class AsyncContext(Part[Context]):
@@ -29,9 +30,12 @@ class AsyncContext(Part[Context]):
     that are passed in (to `update`, as a strategy) are plain ones, and are called in a worker thread.
     """
 
-    def __init__(self, context: Context, calls: Calls | None = None) -> None:
+    def __init__(self, context: Context, calls: Calls | None = None, *, lent: bool = False) -> None:
+        """`calls` are those of another context if they are `lent`: closing this one leaves them alone."""
         super().__init__(lambda: context, calls or Calls())
         self._context = context
+        self._lent = lent
+        self._live: list[AsyncLive] = []
 
     async def __aenter__(self) -> AsyncContext:
         return self
@@ -43,9 +47,12 @@ class AsyncContext(Part[Context]):
 
     async def close(self) -> None:
         """Wait for what is under way, and let the threads go. What waits for somebody else (a claim, say) is woken, and
-        raises Withdrawn. Afterwards every call raises InvalidInput.
+        raises Withdrawn; what `on_change` began is stopped. Afterwards every call raises InvalidInput.
         """
-        await self._calls.close()
+        while self._live:
+            await self._live.pop().stop()
+        if not self._lent:
+            await self._calls.close()
 
     # -- plain --------------------------------------------------------------------------------------------------------
 
@@ -122,6 +129,28 @@ class AsyncContext(Part[Context]):
     changes = iterating(Context.changes)
     watch = watching(Context.watch)
     wait = reading(Context.wait, lane="waits")
+
+    async def on_change(
+        self,
+        callback: Callable[[WatchedChange], object],
+        prefix: str = "",
+        *,
+        since: str | None = None,
+        include_self: bool = False,
+    ) -> AsyncLive:
+        """See `Context.on_change`; it is stopped when this context is closed, at the latest."""
+        from gitctx.aio.live import AsyncLive
+
+        call = carried(callback)
+        live = await self._calls.write(
+            "writes",
+            "on_change",
+            lambda: self._context.on_change(call, prefix, since=since, include_self=include_self),
+            undo=lambda started: started.stop(),
+        )
+        self._live.append(AsyncLive(lambda: live, self._calls))
+        return self._live[-1]
+
     settings = reading(Context.settings)
     verify = reading(Context.verify, lane="waits")
 

@@ -5,15 +5,23 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Generator
+from contextlib import suppress
+from functools import cached_property
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from gitctx.aio.bridge import Method, Part, reading, writing
 from gitctx.aio.calls import Calls
+from gitctx.errors import GitctxError
 from gitctx.sessions import ends
 from gitctx.sessions.session import Session
 from gitctx.sessions.sessions import Sessions
 from gitctx.values import Recovery, SessionId, SessionRecord
+
+if TYPE_CHECKING:
+    from gitctx.aio.context import AsyncContext
+    from gitctx.aio.live import AsyncLive
+    from gitctx.sync.live import Live
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -63,6 +71,20 @@ class AsyncSession(Part[Session]):
         """What was recovered when this session started."""
         return self._session.recovery
 
+    @cached_property
+    def context(self) -> AsyncContext:
+        """The context in which this session reads and writes. Its threads are those of the context that started it."""
+        from gitctx.aio.context import AsyncContext
+
+        return AsyncContext(self._session.context, self._calls, lent=True)
+
+    @cached_property
+    def sync(self) -> AsyncLive:
+        """See `Session.sync`."""
+        from gitctx.aio.live import AsyncLive
+
+        return AsyncLive(lambda: cast("Live", self._session.sync), self._calls)
+
     beat = writing(Session.beat)
 
     async def end(self, *, reason: str = "", graceful: bool = True) -> SessionRecord:
@@ -108,9 +130,16 @@ def _starting(function: Callable[Concatenate[S, P], Session]) -> Method[S, P, St
     def call(self: Part[S], /, *args: P.args, **kwargs: P.kwargs) -> Starting:
         find = self._find
         on_signals = kwargs.get("on_signals", parameters["on_signals"].default)
-        return Starting(self._calls, lambda: function(find(), *args, **kwargs), on_signals=bool(on_signals))
+        return Starting(self._calls, lambda: _ready(function(find(), *args, **kwargs)), on_signals=bool(on_signals))
 
     return cast("Method[S, P, Starting]", call)
+
+
+def _ready(session: Session) -> Session:
+    """Let it look at the disk for its context here, in the worker thread, rather than when it is asked for that."""
+    with suppress(GitctxError):
+        _ = session.context
+    return session
 
 
 class AsyncSessions(Part[Sessions]):
@@ -127,4 +156,5 @@ class AsyncSessions(Part[Sessions]):
     handover = reading(Sessions.handover)
     recover = writing(Sessions.recover, withdraws=False, whole=False)
     beat = writing(Sessions.beat)
+    tell_beats = writing(Sessions.tell_beats)
     end = writing(Sessions.end, withdraws=False)

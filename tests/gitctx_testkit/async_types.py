@@ -10,6 +10,7 @@ from typing import assert_type
 
 import gitctx
 from gitctx.aio import AsyncContext, CancelledWrite, cancelled_write
+from gitctx.aio.live import AsyncLive
 from gitctx.aio.sessions import AsyncSession
 from gitctx.aio.watch import AsyncWatch
 from gitctx.format.settings import Settings
@@ -59,7 +60,11 @@ async def parts(ctx: AsyncContext) -> None:
         assert_type(claim, Claim)
     async with ctx.sessions.start(actor="coder-1") as session:
         assert_type(session, AsyncSession)
+        assert_type(session.context, AsyncContext)
+        assert_type(session.sync, AsyncLive)
+        await session.sync.start(lambda change: print(change.key), prefix="plan/")
         assert_type(await session.end(reason="done"), SessionRecord)
+    assert_type(await ctx.on_change(print, "plan/"), AsyncLive)
     assert_type(await ctx.sessions.start(actor="coder-1", hold=False), AsyncSession)
     assert_type(await ctx.sessions.state("id"), SessionState)
     assert_type(await ctx.checkpoints.create("mark", message="why"), Checkpoint)

@@ -19,7 +19,9 @@ AWAITED = {"Context.head"}
 """Properties that look at the disk. All others are plain on both faces."""
 ONLY_SYNC = {
     "Claims.guard": "asked by a write while it is planned",
+    "Sessions.companions": "inside: what `session.context` and `session.sync` come from",
     "Sessions.apart": "for the ends at a program's exit",
+    "Sessions.note_heard": "an exchange does it",
     "Sessions.machine": "inside",
     "Sessions.store": "inside: `ctx.store`",
     "Sync.store": "inside: `ctx.store`",
@@ -42,6 +44,7 @@ def pairs(ctx: Context) -> dict[str, tuple[Any, Any]]:
     async def begin() -> None:
         session = await face.sessions.start(actor="coder-1", on_signals=False)
         found["Session"] = (session._session, session)
+        found["Live"] = (session._session.sync, session.sync)
         found["Watch"] = (ctx.watch(), await face.watch().__aenter__())
 
     asyncio.run(begin())
@@ -68,7 +71,7 @@ def both(ctx: Context) -> Iterator[dict[str, tuple[Any, Any]]]:
 def test_the_parts_are_those_that_are_known(both: dict[str, tuple[Any, Any]]) -> None:
     """Should the walk find less one day, the other tests here would be green for nothing."""
     parts = {"Context", "Sessions", "Session", "Claims", "Checkpoints", "Recovery", "Sync", "Conflicts"}
-    assert parts | {"Watch"} <= set(both)
+    assert parts | {"Watch", "Live"} <= set(both)
     for name in parts:
         sync, face = both[name]
         assert isinstance(face, Part)

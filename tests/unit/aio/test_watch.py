@@ -170,6 +170,44 @@ def test_waiting_for_a_key(store: Store) -> None:
     run(store, test)
 
 
+def test_a_session_is_kept_in_step_in_the_background(store: Store) -> None:
+    async def test(ctx: AsyncContext) -> None:
+        seen: asyncio.Queue[str] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        async with ctx.sessions.start(actor="coder-1", on_signals=False) as session:
+            assert session.sync.state == "off"
+            await session.sync.start(lambda change: loop.call_soon_threadsafe(seen.put_nowait, change.key))
+            await session.context.put("mine", "1")
+            await ctx.put("theirs", "1")
+            assert await seen.get() == "theirs"
+            assert session.context.session == session.id
+            await session.context.close()
+            assert session.sync.state == "running"
+        assert session.sync.state == "off"
+
+    run(store, test)
+
+
+def test_a_callback_is_told_until_its_context_is_closed(store: Store) -> None:
+    async def refused(change: Any) -> None:
+        raise AssertionError
+
+    async def test(ctx: AsyncContext) -> None:
+        seen: asyncio.Queue[str] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+        async with gitctx.open_async(store.path, actor="other") as other:
+            live = await other.on_change(lambda change: loop.call_soon_threadsafe(seen.put_nowait, change.key), "plan")
+            await ctx.put("other/a", "1")
+            await ctx.put("plan/a", "1")
+            assert await seen.get() == "plan/a"
+            assert (live.state, live.last_error) == ("running", None)
+            with pytest.raises(InvalidInput, match="coroutine function"):
+                await other.on_change(refused)
+        assert live.state == "off"
+
+    run(store, test)
+
+
 def test_exchange_and_conflicts(store: Store, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "remote.git")
 
