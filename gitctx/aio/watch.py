@@ -26,6 +26,8 @@ class _WatchSource:
         self._make = make
         self.watch: Watch | None = None
         self.reached: Revision | None = None
+        self.anew = False
+        """Whether the next pull begins anew."""
 
     def begin(self) -> Chunk[WatchedChange]:
         """Only make it."""
@@ -49,6 +51,9 @@ class _WatchSource:
             watch = self.watch
             if watch is None:
                 watch = self.watch = self._make()
+            if self.anew:
+                self.anew = False
+                watch.begin_anew()
             with woken_by(watch.close):
                 changes = ask(watch)
             self.reached = watch.revision
@@ -113,6 +118,11 @@ class AsyncWatch(Pulls[WatchedChange]):
     async def close(self) -> None:
         """End the watch: whoever waits in it is woken and told nothing more."""
         await self.aclose()
+
+    async def begin_anew(self) -> None:
+        """See `Watch.begin_anew`. What a wait that was cancelled has brought by now is still told before."""
+        self._ready.clear()
+        self._changes.anew = True
 
     async def next(self, timeout_s: float | None = None) -> WatchedChange | None:
         """See `Watch.next`."""

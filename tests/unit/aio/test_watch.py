@@ -152,6 +152,21 @@ def test_a_watch_from_a_revision_that_is_not_there_says_so(store: Store) -> None
     run(store, test)
 
 
+def test_a_watch_that_lost_its_place_goes_on_anew(store: Store) -> None:
+    async def test(ctx: AsyncContext) -> None:
+        await ctx.put("a", "1")
+        await ctx.put("b", "1")
+        async with ctx.watch(since="0" * 40) as watch:
+            with pytest.raises(RevisionNotFound):
+                await anext(watch)
+            await watch.begin_anew()
+            assert {(await anext(watch)).key, (await anext(watch)).key} == {"a", "b"}
+            await ctx.put("c", "1")
+            assert (await anext(watch)).key == "c"
+
+    run(store, test)
+
+
 def test_waiting_for_a_key(store: Store) -> None:
     async def test(ctx: AsyncContext) -> None:
         waiting = asyncio.create_task(ctx.wait("a"))
