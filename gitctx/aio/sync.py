@@ -13,6 +13,7 @@ class AsyncConflicts(Part[Conflicts]):
     """`Conflicts` for asyncio."""
 
     list = reading(Conflicts.list)
+    count = reading(Conflicts.count)
     get = reading(Conflicts.get)
     waiting_value = reading(Conflicts.waiting_value)
     keep = writing(Conflicts.keep)
@@ -31,6 +32,7 @@ class AsyncSync(Part[Sync]):
     remotes = reading(Sync.remotes)
     remote = reading(Sync.remote)
     holds_store = reading(Sync.holds_store, lane="waits")
+    unsent = reading(Sync.unsent)
     add_remote = writing(Sync.add_remote)
     remove_remote = writing(Sync.remove_remote)
     exchange = writing(Sync.exchange, lane="waits", whole=False)
