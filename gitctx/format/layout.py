@@ -466,6 +466,72 @@ def normalise(trees: Trees, root: str) -> str:
     return _rebuild(trees, (root,), {}, deep=True) or trees.write_tree(Tree())
 
 
+def carry_foreign(trees: Trees, base: Folder, mine: str, theirs: str) -> str:
+    """The root tree `mine`, with what `theirs` changed since `base` in names that aren't keys. Where both changed one,
+    the one with the greater id stays, so that it doesn't matter which side is which.
+    """
+    return _with_foreign(trees, base, (mine,), (theirs,)) or mine
+
+
+def _with_foreign(trees: Trees, base: Folder, mine: Folder, theirs: Folder) -> str | None:
+    """The folder `mine` with their foreign names; None if it stays as it is."""
+    foreign: dict[str, Node | None] = {}
+    changes = _foreign_changes(trees, base, theirs)
+    ours: dict[str, Node] = {}
+    for oid in mine if changes else ():
+        _collect_foreign(trees, trees.read_tree(oid), ours)
+    for name, (before, after) in changes.items():
+        own = ours.get(name)
+        both_changed = own not in (before, after)
+        if own != after and not (both_changed and _greater(own, after) == own):
+            foreign[name] = after
+    updates: dict[str, Node | None] = {}
+    for name, old, new in _differing(trees, base, theirs):
+        found = find_child(trees, mine, name) if mine else NOTHING
+        if found.entry is None and found.foreign is None and (old.folder or new.folder):
+            inner = _with_foreign(trees, old.folder, found.folder, new.folder)
+            if inner is not None:
+                updates[name] = Node(TREE, inner)
+    return _rebuild(trees, mine, updates, foreign_updates=foreign) if foreign or updates else None
+
+
+def _foreign_changes(trees: TreeReader, base: Folder, theirs: Folder) -> dict[str, tuple[Node | None, Node | None]]:
+    """Foreign names that differ between two folders, with what they stand for. Equal sub-trees cost nothing."""
+    if len(base) == 1 and len(theirs) == 1:
+        found: dict[str, tuple[Node | None, Node | None]] = {}
+        _compare_foreign(trees, trees.read_tree(base[0]), trees.read_tree(theirs[0]), found)
+        return found
+    before: dict[str, Node] = {}
+    after: dict[str, Node] = {}
+    for folder, into in ((base, before), (theirs, after)):
+        for oid in folder:
+            _collect_foreign(trees, trees.read_tree(oid), into)
+    names = sorted(before.keys() | after.keys())
+    return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
+
+
+def _compare_foreign(
+    trees: TreeReader, before: Tree, after: Tree, into: dict[str, tuple[Node | None, Node | None]]
+) -> None:
+    old, new = shape_of(before), shape_of(after)
+    for name in sorted({*old.foreign, *new.foreign}):
+        pair = (before[name] if name in old.foreign else None, after[name] if name in new.foreign else None)
+        if pair[0] != pair[1]:
+            into.setdefault(name, pair)
+    for bucket in sorted({*old.buckets, *new.buckets}):
+        if before.get(bucket) != after.get(bucket):
+            sides = [
+                trees.read_tree(tree[bucket].oid) if bucket in shape.buckets else Tree()
+                for tree, shape in ((before, old), (after, new))
+            ]
+            _compare_foreign(trees, sides[0], sides[1], into)
+
+
+def _greater(one: Node | None, other: Node | None) -> Node | None:
+    """Of two that stand for a name the one that stays: something rather than nothing, then the greater id."""
+    return max(one, other, key=lambda node: (node is not None, node.oid if node is not None else ""))
+
+
 def _update(trees: Trees, folder: Folder, below: Mapping[str, _Branch], prefix: str) -> str | None:
     """The folder's tree after changes; None if nothing is left in it."""
     updates: dict[str, Node | None] = {}
@@ -576,7 +642,14 @@ def _wider_than_limit(trees: TreeReader, tree: Tree) -> bool:
     return False
 
 
-def _rebuild(trees: Trees, folder: Folder, updates: Mapping[str, Node | None], *, deep: bool = False) -> str | None:
+def _rebuild(
+    trees: Trees,
+    folder: Folder,
+    updates: Mapping[str, Node | None],
+    *,
+    deep: bool = False,
+    foreign_updates: Mapping[str, Node | None] | None = None,
+) -> str | None:
     """The folder written anew from all its children."""
     foreign: dict[str, Node] = {}
     misplaced: dict[str, Node] = {}
@@ -600,6 +673,11 @@ def _rebuild(trees: Trees, folder: Folder, updates: Mapping[str, Node | None], *
         else:
             ours[name] = nodes[0]
     ours.update({name: node for name, node in updates.items() if node is not None})
+    for name, other in (foreign_updates or {}).items():
+        if other is not None:
+            foreign[name] = other
+        else:
+            foreign.pop(name, None)
     return _write(trees, ours, foreign, 0)
 
 

@@ -103,6 +103,7 @@ class Merge:
         except InvalidKey:
             self._clear_the_way()
             self._merged.root = layout.apply(draft, local, self._changes)
+        self._merged.root = layout.carry_foreign(draft, self._base, self._merged.root, published)
         return self._merged
 
     # -- keys that both sides changed ---------------------------------------------------------------------------------

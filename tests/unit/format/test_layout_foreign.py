@@ -266,3 +266,57 @@ def test_an_entry_whose_row_is_also_part_of_another_name_is_the_one_that_changes
         twin: etag(1),
         "c": etag(1),
     }
+
+
+def carried(trees: MemoryTrees, base: Nested | None, mine: Nested, theirs: Nested) -> str:
+    """What a merge makes of foreign names, which has to be the same from either side."""
+    before: layout.Folder = (trees.build(base),) if base is not None else ()
+    sides = trees.build(mine), trees.build(theirs)
+    found = layout.carry_foreign(trees, before, *sides)
+    other = layout.carry_foreign(trees, before, *reversed(sides))
+    assert foreign_names(trees, found) == foreign_names(trees, other)
+    return found
+
+
+def foreign_names(trees: MemoryTrees, root: str) -> list[str]:
+    return [path for code, path, _ in layout.faults(trees, (root,)) if code == "foreign_name"]
+
+
+def test_a_merge_takes_over_foreign_names_of_the_other_side(trees: MemoryTrees) -> None:
+    base: Nested = {"d": {"k": etag(1)}}
+    found = carried(trees, base, base, {"d": {"k": etag(1), "-x": etag(2)}, "e": {"~abc": etag(3)}, "GIT~1": etag(4)})
+    assert found == trees.build({"d": {"k": etag(1), "-x": etag(2)}, "e": {"~abc": etag(3)}, "GIT~1": etag(4)})
+
+
+def test_a_merge_takes_over_that_a_foreign_name_is_gone(trees: MemoryTrees) -> None:
+    base: Nested = {"d": {"k": etag(1), "-x": etag(2), "-y": etag(3)}}
+    found = carried(trees, base, base, {"d": {"k": etag(1), "-y": etag(3)}})
+    assert found == trees.build({"d": {"k": etag(1), "-y": etag(3)}})
+
+
+@pytest.mark.parametrize("base", [None, {"d": {"-x": etag(9)}}, {"d": {}}])
+def test_of_two_foreign_ones_of_one_name_the_same_stays_on_every_machine(
+    trees: MemoryTrees, base: Nested | None
+) -> None:
+    found = carried(trees, base, {"d": {"-x": etag(1)}}, {"d": {"-x": etag(2)}})
+    assert found == trees.build({"d": {"-x": etag(2)}})
+
+
+def test_a_foreign_name_that_one_side_changed_and_the_other_removed_stays(trees: MemoryTrees) -> None:
+    base: Nested = {"d": {"-x": etag(1)}}
+    assert carried(trees, base, {"d": {"-x": etag(2)}}, {"d": {}}) == trees.build({"d": {"-x": etag(2)}})
+
+
+def test_foreign_names_in_wide_folders_and_links_travel_too(trees: MemoryTrees) -> None:
+    wide: Nested = split(children(300))
+    link = Node(SYMLINK, etag(7))
+    found = carried(trees, {"d": wide}, {"d": wide}, {"d": {**wide, "link": link, "-x": etag(2)}})
+    assert foreign_names(trees, found) == ["d/link", "d/-x"] or foreign_names(trees, found) == ["d/-x", "d/link"]
+    agrees(trees, found, {f"d/{name}": oid for name, oid in children(300).items()})
+
+
+def test_without_foreign_names_nothing_is_written(trees: MemoryTrees) -> None:
+    mine, theirs = trees.build({"d": {"k": etag(1)}}), trees.build({"d": {"k": etag(2), "l": etag(3)}})
+    written = len(trees.raw)
+    assert layout.carry_foreign(trees, (), mine, theirs) == mine
+    assert len(trees.raw) == written
