@@ -116,7 +116,7 @@ def run(folder: Path, scale: Scale) -> Section:
         ],
         notes=[
             "each session is a process that watches and writes; one writes, all others are waited for",
-            f"the call of a write includes its syncs; what was seen before its answer has {_LEAST_MS} ms there",
+            f"the call of a write includes its syncs; what was seen before the acknowledgement counts {_LEAST_MS} ms",
             *notes(),
         ],
     )

@@ -194,14 +194,18 @@ def shape_of(tree: Tree) -> Shape:
         for name, node in tree.items():
             if _is_bucket(name, node):
                 buckets.append(name)
-            elif (node.is_tree or node.is_entry) and (
-                _is_plain(name) or (node.is_tree and name == ".gitctx") or segment_fault(name) is None
-            ):
+            elif _is_ours(name, node):
                 ours.append(name)
             else:
                 foreign.append(name)
         tree.shape = Shape(tuple(buckets), tuple(ours), tuple(foreign))
     return tree.shape
+
+
+def _is_ours(name: str, node: Node) -> bool:
+    return (node.is_tree or node.is_entry) and (
+        _is_plain(name) is not None or (node.is_tree and name == ".gitctx") or segment_fault(name) is None
+    )
 
 
 def find_child(trees: TreeReader, folder: Folder, name: str) -> Found:
@@ -365,6 +369,9 @@ def _differing(trees: TreeReader, before: Folder, after: Folder) -> Iterator[tup
 
 
 def _differing_trees(trees: TreeReader, old: Tree, new: Tree, prefix: bytes) -> Iterator[tuple[str, Found, Found]]:
+    if not is_split(old) and not is_split(new):
+        yield from _differing_leaves(old, new, prefix)
+        return
     old_shape, new_shape = shape_of(old), shape_of(new)
     if old_shape.buckets and new_shape.buckets and not old_shape.ours and not new_shape.ours:
         for bucket in {*old_shape.buckets, *new_shape.buckets}:
@@ -388,6 +395,22 @@ def _differing_trees(trees: TreeReader, old: Tree, new: Tree, prefix: bytes) -> 
         left_found, right_found = sides[0].get(name, NOTHING), sides[1].get(name, NOTHING)
         if left_found != right_found:
             yield name, left_found, right_found
+
+
+def _differing_leaves(old: Tree, new: Tree, prefix: bytes) -> Iterator[tuple[str, Found, Found]]:
+    """Of two trees without a split: only names with another node are looked at closely."""
+    for name in {name for name, _ in old.items() ^ new.items()}:
+        left, right = _leaf(old, name, prefix), _leaf(new, name, prefix)
+        if left != right:
+            yield name, left, right
+
+
+def _leaf(tree: Tree, name: str, prefix: bytes) -> Found:
+    """The child of that name of a tree without a split: the same as `_leaves` gives of it, as far as differences go."""
+    node = tree.get(name)
+    if node is None or not _is_ours(name, node) or (prefix and not _digest(name).startswith(prefix)):
+        return NOTHING
+    return Found(folder=(node.oid,)) if node.is_tree else Found(entry=node)
 
 
 class _Branch:

@@ -152,6 +152,15 @@ class Repository:
         local.reads += 1
         return handle
 
+    def renew_early(self) -> None:
+        """Open the handle anew if that will be due before long: it takes a while (20 ms), and whoever has nothing else
+        to do now spares the reads to come that.
+        """
+        local = self._local
+        if getattr(local, "handle", None) is not None and self.refs.moves - local.moves > REOPEN_AFTER_MOVES // 2:
+            self._drop_handle()
+            self._handle()
+
     def _drop_handle(self) -> None:
         """Let go of the handle and of every file that it has open; one of the parent's, in a forked child, is left
         alone.

@@ -58,6 +58,8 @@ class Changes:
         self._reserved = self._prefix == RESERVED or self._prefix.startswith(RESERVED + "/")
         self._without_session = without_session
         self._most = most_revisions
+        self._reached: View | None = None
+        self._read: tuple[str, Commit] | None = None
 
     def between(self, since: str | None, head: str) -> Iterator[Step]:
         """The steps from `since` (None: before anything was there) to `head`, oldest first, each made when it is asked
@@ -70,17 +72,20 @@ class Changes:
         before = self._start(since) if since is not None else None
         way = self._way(since, head)
         if way is None:
-            after = self._repository.read_commit(head)
+            after = self._commit(head)
             changes = self._compared(before, View(self._repository, Revision(head), after.tree))
             yield Step(Revision(head), _told(head, [(change, after) for change in changes]))
             return
         for oid in way:
-            commit = self._repository.read_commit(oid)
+            commit = self._commit(oid)
             view = View(self._repository, Revision(oid), commit.tree)
-            yield self._step(before, view, commit)
-            before = view
+            step = self._step(before, view, commit)
+            before = self._reached = view
+            yield step
 
     def _start(self, since: str) -> View:
+        if self._reached is not None and self._reached.revision == since:
+            return self._reached
         try:
             tree = self._repository.read_commit(since).tree
             self._repository.read_tree(tree)
@@ -103,7 +108,7 @@ class Changes:
             if oid == since or oid is None:
                 return way[::-1] if oid == since else None
             way.append(oid)
-            parents = self._repository.read_commit(oid).parents
+            parents = self._commit(oid).parents
             if len(parents) > 1 and since not in (None, parents[0]):
                 break
             oid = parents[0] if parents else None
@@ -119,6 +124,12 @@ class Changes:
             way.append(oid)
             oid = next(parent for parent in ways[oid] if parent == since or parent in ways)
         return way[::-1]
+
+    def _commit(self, oid: str) -> Commit:
+        """A commit; mostly the one that was read last."""
+        if self._read is None or self._read[0] != oid:
+            self._read = (oid, self._repository.read_commit(oid))
+        return self._read[1]
 
     # -- one step -----------------------------------------------------------------------------------------------------
 

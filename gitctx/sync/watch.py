@@ -59,6 +59,7 @@ class Watch:
         """Raises InvalidKey; what `Branch.head` raises; RevisionNotFound only when it is iterated."""
         self._path = store.path
         self._branch: Branch = store.context
+        self._repository = store.repository
         self._monotonic = store.config.monotonic
         self._changes = Changes(
             store.repository,
@@ -172,6 +173,7 @@ class Watch:
             if silenced or self._failing_since is not None:
                 self._pace.sleep(_AGAIN_S if left_s is None else min(_AGAIN_S, left_s))
             else:
+                self._repository.renew_early()
                 self._pace.rest(left_s)
         return None
 
