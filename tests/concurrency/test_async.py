@@ -7,6 +7,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,3 +127,49 @@ def test_every_cancelled_write_is_made_or_not_made_as_it_was_said(
     assert_written_once(store.path, made)
     counts = Counter(ids_in_history(store.path))
     assert [id for id in not_made if counts[id]] == []
+
+
+@pytest.mark.parametrize("grouping", ["together"], indirect=True)
+def test_a_cancelled_write_that_another_program_has_begun_is_not_said_to_be_withdrawn(store: Store) -> None:
+    """That program could still publish it, so its writer has to see to it that the answer stays true."""
+
+    def server(talk: Talk) -> None:
+        def pause() -> None:
+            talk.say("there")
+            talk.hear()
+
+        failpoints.activate("queue.after_acquire", pause)
+        failpoints.activate("write.before_swap", pause)
+        gitctx.open(store.path, actor="server", config=PATIENT).put("server", "x", id="server")
+
+    def cancelled(talk: Talk) -> str:
+        async def run() -> str:
+            brisk = replace(PATIENT, queue_patience_s=0.3)
+            async with gitctx.open_async(store.path, actor="w", config=brisk) as ctx:
+                failpoints.activate("mail.after_ask", lambda: talk.say("asked"))
+                task = asyncio.create_task(ctx.put("k", "1", id="w"))
+                await asyncio.to_thread(talk.hear)
+                task.cancel()
+                try:
+                    await task
+                except asyncio.CancelledError as error:
+                    found = cancelled_write(error)
+                    return found.fate if found is not None else ""
+            return "acknowledged"
+
+        return asyncio.run(run())
+
+    with children(server) as (standing,):
+        assert standing.talk.hear() == "there"
+        with children(cancelled) as (child,):
+            assert child.talk.hear() == "asked"
+            standing.talk.say("go on")
+            assert standing.talk.hear() == "there", "it has built the other's write and is about to publish it"
+            child.talk.say("cancel")
+            assert child.result() == "made"
+        assert_written_once(store.path, ["w"])
+        standing.talk.say("go on")
+        assert standing.talk.hear() == "there", "it lost the race and tries again"
+        standing.talk.say("go on")
+        standing.result()
+    assert_written_once(store.path, ["server", "w"])
