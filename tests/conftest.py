@@ -14,6 +14,7 @@ from gitctx.context import Context
 from gitctx.repository import repository
 from gitctx.store import Store
 from gitctx.store.verify import verify
+from gitctx_testkit.clones import Clones
 from gitctx_testkit.counts import SUITE_EXAMPLES
 from gitctx_testkit.git import LOCAL_VARIABLES, git, no_settings_for_libgit2
 from gitctx_testkit.http_server import HttpServer
@@ -86,6 +87,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def ctx(store: Store) -> Context:
     """The context of a fresh store, as the actor `planner`."""
     return Context(store, actor="planner")
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> Iterator[Clones]:
+    """Machines with stores that exchange through one bare repository, all sound when the test ends."""
+    made = Clones(tmp_path / "clones")
+    yield made
+    for machine in made.machines:
+        assert verify(Store.open(machine.path), full=True).problems == ()
 
 
 @pytest.fixture
