@@ -13,6 +13,7 @@ from functools import lru_cache
 from gitctx.errors import InvalidKey, InvalidName
 
 MAX_KEY_BYTES = 512
+MAX_CHECKPOINT_BYTES = 200
 MAX_SEGMENT_BYTES = 255
 MAX_ACTOR_CHARACTERS = 64
 RESERVED = ".gitctx"
@@ -146,8 +147,8 @@ _REF_FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(/|
 def check_checkpoint_name(name: str) -> str:
     """The name itself, if git allows it for a tag and it can't be taken for a revision. Raises InvalidName."""
     fault = None
-    if not isinstance(name, str) or not name or len(name.encode("utf-8", "replace")) > 200:
-        fault = "it has to be 1 to 200 bytes of text"
+    if not isinstance(name, str) or not name or len(name.encode("utf-8", "replace")) > MAX_CHECKPOINT_BYTES:
+        fault = f"it has to be 1 to {MAX_CHECKPOINT_BYTES} bytes of text"
     elif not name.isprintable() or not unicodedata.is_normalized("NFC", name):
         fault = "it has to be printable text in Unicode form NFC"
     elif _REF_FORBIDDEN.search(name) or name[0] in "-./" or name[-1] in "./" or name == "@":

@@ -23,8 +23,9 @@ from gitctx.sessions import Sessions
 from gitctx.store import Branch, Store
 from gitctx.store.advance import Step
 from gitctx.store.identity import CONTEXT, SESSIONS
+from gitctx.sync.agreed import Agreed
 from gitctx.sync.joint import Author, Joint, root_stores
-from gitctx.sync.tags import Tags
+from gitctx.sync.tags import FASTER, Tags
 from gitctx.values import BranchExchanged, Exchanged, Remote, Revision
 
 AT_ONCE = 100
@@ -44,8 +45,13 @@ class _Branch:
     ref: str
     report: BranchExchanged
     theirs: str | None = None
-    known: str | None = None
+    joined: Revision | None = None
     joint: Joint | None = None
+
+    @property
+    def agreed(self) -> str:
+        """Its name among what both sides agreed on."""
+        return f"heads/{self.branch.name}"
 
 
 class Exchange:
@@ -98,19 +104,21 @@ class Exchange:
             if not self._only_context:
                 self._sessions.tell_beats(actor=self._author.actor)
             branches = [self._begin(branch) for branch in self._branches()]
-            tags = Tags(self._store, self._remote.name, self._remote.namespace)
+            agreed = Agreed(self._repository, self._remote.name)
+            tags = Tags(self._store, self._remote.name, self._remote.namespace, agreed)
             failed = False
             while True:
-                pushes = self._take_in(branches, tags)
+                pushes = self._take_in(branches, tags, agreed)
                 if not pushes:
                     break
                 self._rounds += 1
                 try:
-                    raced = self._push(branches, tags, pushes)
+                    raced = self._push(branches, tags, agreed, pushes)
                 except RemoteUnreachable:
-                    if failed:
+                    if failed or self._stop.is_set() or config.monotonic() > deadline:
                         raise
-                    failed = raced = True  # perhaps all of it went through: what the remote has now tells
+                    failed = True
+                    continue  # perhaps all of it went through: what the remote has now tells
                 if not raced:
                     break
                 pause = config.rng.uniform(0, min(_FIRST_PAUSE_S * 2**self._rounds, _LONGEST_PAUSE_S))
@@ -168,44 +176,41 @@ class Exchange:
 
     # -- receiving ----------------------------------------------------------------------------------------------------
 
-    def _take_in(self, branches: Sequence[_Branch], tags: Tags) -> list[Push]:
+    def _take_in(self, branches: Sequence[_Branch], tags: Tags, agreed: Agreed) -> list[Push]:
         """Fetch, bring what came into the branches, and say what is to be pushed."""
-        known_tags = self._tracked("tags/")
-        for each in branches:
-            each.known = self._repository.read_ref(self._tracking(each))
         failpoints.hit("exchange.before_fetch")
         self._network.fetch(
             self._remote.name, fetch_refspecs(self._remote.name, self._remote.namespace), prune=not self._only_context
         )
         failpoints.hit("exchange.after_fetch")
         for each in branches:
-            each.theirs = self._repository.read_ref(self._tracking(each))
-            self._notice_forced_back(each)
+            each.theirs = self._repository.read_ref(f"{tracking(self._remote.name)}heads/{each.branch.name}")
+            self._notice_forced_back(each, agreed)
             if each.theirs is not None:
                 self._bring_in(each)
+                agreed.set(each.agreed, each.theirs)
         failpoints.hit("exchange.after_merge")
         pushes = [push for each in branches for push in self._own(each)]
         if not self._only_context:
             anew = any(each.report.forced_back is not None for each in branches if each.branch.name == CONTEXT)
-            pushes += tags.settle(known_tags, self._tracked("tags/"), remote_is_anew=anew)
+            pushes += tags.settle(self._fetched_tags(), remote_is_anew=anew)
+        agreed.save()
         return pushes
 
-    def _tracking(self, each: _Branch) -> str:
-        return f"{tracking(self._remote.name)}heads/{each.branch.name}"
-
-    def _tracked(self, kind: str) -> dict[str, str]:
-        prefix = tracking(self._remote.name) + kind
+    def _fetched_tags(self) -> dict[str, str]:
+        prefix = f"{tracking(self._remote.name)}tags/"
         found = {
             name.removeprefix(prefix): self._repository.read_ref(name) for name in self._repository.ref_names(prefix)
         }
         return {name: oid for name, oid in found.items() if oid is not None}
 
-    def _notice_forced_back(self, each: _Branch) -> None:
+    def _notice_forced_back(self, each: _Branch, agreed: Agreed) -> None:
         """Whether the remote has thrown off what it once had."""
-        if each.known is None or each.known == each.theirs:
+        known = agreed.get(each.agreed)
+        if known is None or known == each.theirs:
             return
-        if each.theirs is None or not self._repository.is_ancestor(each.known, each.theirs):
-            each.report = replace(each.report, forced_back=Revision(each.known))
+        if each.theirs is None or not self._repository.is_ancestor(known, each.theirs):
+            each.report = replace(each.report, forced_back=Revision(known))
 
     def _bring_in(self, each: _Branch) -> None:
         theirs = each.theirs
@@ -227,7 +232,7 @@ class Exchange:
             before[:] = [head]
             return joint.step(head)
 
-        head = each.branch.advance(step_from)
+        head = each.joined = each.branch.advance(step_from)
         if head == before[0]:
             return
         if each.branch.name == SESSIONS:
@@ -264,11 +269,14 @@ class Exchange:
 
     def _own(self, each: _Branch) -> list[Push]:
         head = each.branch.head()
+        if each.theirs is not None and not self._repository.is_ancestor(each.theirs, head):
+            assert each.joined is not None
+            head = each.joined  # somebody moved the branch back by force: that isn't passed on
         if head == each.theirs:
             return []
         return [Push(head, each.ref, each.theirs)]
 
-    def _push(self, branches: Sequence[_Branch], tags: Tags, pushes: Sequence[Push]) -> bool:
+    def _push(self, branches: Sequence[_Branch], tags: Tags, agreed: Agreed, pushes: Sequence[Push]) -> bool:
         """Push; whether somebody was faster with one of them."""
         raced = False
         for start in range(0, len(pushes), AT_ONCE):
@@ -283,23 +291,26 @@ class Exchange:
             for push in chunk:
                 refusal = answers[push.ref]
                 raced = raced or (refusal is not None and refusal.raced)
-                self._note(branches, tags, push, refusal)
+                self._note(branches, tags, agreed, push, refusal)
+        agreed.save()
         return raced
 
-    def _note(self, branches: Sequence[_Branch], tags: Tags, push: Push, refusal: Refusal | None) -> None:
+    def _note(
+        self, branches: Sequence[_Branch], tags: Tags, agreed: Agreed, push: Push, refusal: Refusal | None
+    ) -> None:
         raced = refusal is not None and refusal.raced
         each = next((each for each in branches if each.ref == push.ref), None)
         if each is None:
-            if not raced:
-                tags.pushed(push.ref, refusal.reason if refusal is not None else None)
+            tags.pushed(push, FASTER if raced else refusal.reason if refusal is not None else None)
             return
         if refusal is not None:
-            reason = "somebody was faster, again and again" if raced else refusal.reason
+            reason = FASTER if raced else refusal.reason
             each.report = replace(each.report, refused=reason, up_to_date=False)
             return
         assert push.oid is not None
         count = self._count(push.oid, each.theirs)
         each.theirs = push.oid
+        agreed.set(each.agreed, push.oid)
         each.report = replace(each.report, sent=each.report.sent + count, refused="", up_to_date=True)
 
     def _count(self, head: str, known: str | None) -> int:
@@ -322,7 +333,11 @@ def namespace_in(refs: Mapping[str, str]) -> str | None:
     """Where a remote with these refs has a store; None if it has none."""
     if f"{SHARED}heads/{CONTEXT}" in refs:
         return SHARED
-    return OWN if {f"{OWN}heads/{CONTEXT}", f"{OWN}heads/{SESSIONS}"} <= refs.keys() else None
+    heads = {name for name in refs if name.startswith(f"{OWN}heads/")}
+    if f"{OWN}heads/{CONTEXT}" not in heads:
+        return None
+    # A project may have a branch of that name; a remote of the store's own may have refused the sessions.
+    return OWN if f"{OWN}heads/{SESSIONS}" in heads or len(heads) == 1 else None
 
 
 def rejected(remote: str, report: Exchanged) -> RemoteError | None:

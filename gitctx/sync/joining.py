@@ -69,7 +69,7 @@ def look_for_store(start: Path, *, limit_s: float = LOOK_S) -> Look:
     return Look([found[name] for name in urls if name in found], dict(silent))
 
 
-REFS = ("refs/gitctx/heads/*", f"refs/heads/{CONTEXT}", f"refs/heads/{SESSIONS}")
+REFS = ("refs/gitctx/heads/*", "refs/heads/*")
 
 
 def join(path: Path, url: str, *, name: str = "origin", namespace: str = "", config: Config | None = None) -> Path:

@@ -8,20 +8,22 @@ again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from gitctx.errors import GitctxError
 from gitctx.format import messages
+from gitctx.format.keys import MAX_CHECKPOINT_BYTES
 from gitctx.format.objects import make_object
 from gitctx.repository import RefLocked, RefMoved, SwapUnsettled
 from gitctx.repository.network import Push
-from gitctx.repository.remotes import tracking
 from gitctx.store import Store
 from gitctx.store.host import hostname
+from gitctx.sync.agreed import Agreed
 from gitctx.values import CheckpointsExchanged
 
 TAGS = "refs/tags/"
+FASTER = "somebody was faster, again and again"
 _SUFFIX_DIGITS = 8
 
 
@@ -32,6 +34,7 @@ class Tags:
     store: Store
     remote: str
     namespace: str
+    agreed: Agreed
     received: dict[str, None] = field(default_factory=dict)
     sent: dict[str, None] = field(default_factory=dict)
     deleted: dict[str, None] = field(default_factory=dict)
@@ -50,42 +53,55 @@ class Tags:
             tuple(self.refused.items()),
         )
 
-    def settle(self, before: Mapping[str, str], after: Mapping[str, str], *, remote_is_anew: bool) -> list[Push]:
-        """Take in what the remote has, and say what to push. `before` and `after` are the remote's checkpoints as they
-        were known, and as they are, by name.
+    def settle(self, there: Mapping[str, str], *, remote_is_anew: bool) -> list[Push]:
+        """Take in what the remote has (`there`, by name), and say what to push.
 
         `remote_is_anew`: it was set back or made anew, so that what it hasn't got wasn't deleted by anybody.
         """
-        local = self._local()
+        self.refused = {name: reason for name, reason in self.refused.items() if reason != FASTER}
+        local, agreed = self._local(), self.agreed.below("tags/")
         pushes: list[Push] = []
-        for name, theirs in after.items():
+        for name, theirs in there.items():
             ours = local.get(name)
-            if ours is None and before.get(name) == theirs:
+            if name in self.refused:
+                continue
+            if ours is None and agreed.get(name) == theirs:
                 self.deleted[name] = None
                 pushes.append(Push(None, self._ref(name), theirs))
             elif ours is None:
-                self._receive(name, theirs)
+                self._receive(name, theirs, local)
             elif ours != theirs:
                 local.update(self._make_way(name, ours, theirs))
-        gone = self._gone()
+            else:
+                self._agree(name, ours)
+        for name in agreed.keys() - there.keys():
+            if remote_is_anew or local.get(name) != agreed[name]:
+                self.agreed.forget(f"tags/{name}")
         for name, ours in local.items():
-            if name in after or name in self.refused:
+            if name in there or name in self.refused:
                 continue
-            if not remote_is_anew and (before.get(name) == ours or gone.get(name) == ours):
-                self._leave_gone(name, ours)
+            if self.agreed.get(f"tags/{name}") is not None:
+                self.gone[name] = None
+            elif other := _in_the_way(name, there):
+                self.refused[name] = f"the remote has a checkpoint {other}, and git can't have both"
             else:
                 pushes.append(Push(ours, self._ref(name), None))
         return pushes
 
-    def pushed(self, ref: str, refusal: str | None) -> None:
+    def pushed(self, push: Push, refusal: str | None) -> None:
         """What the remote said to a push."""
-        name = ref.removeprefix(f"{self.namespace}tags/")
-        if refusal is None:
-            if name not in self.deleted:
-                self.sent[name] = None
-        else:
+        name = push.ref.removeprefix(f"{self.namespace}tags/")
+        if refusal is not None:
             self.deleted.pop(name, None)
             self.refused[name] = refusal
+        elif push.oid is None:
+            self.agreed.forget(f"tags/{name}")
+        else:
+            self._agree(name, push.oid)
+            self.sent[name] = None
+
+    def _agree(self, name: str, oid: str) -> None:
+        self.agreed.set(f"tags/{name}", oid)
 
     def _ref(self, name: str) -> str:
         return f"{self.namespace}tags/{name}"
@@ -95,15 +111,18 @@ class Tags:
         found = {name.removeprefix(TAGS): self.store.repository.read_ref(name) for name in names}
         return {name: oid for name, oid in found.items() if oid is not None}
 
-    def _receive(self, name: str, theirs: str) -> None:
-        if self._set(name, theirs, None):
+    def _receive(self, name: str, theirs: str, local: Mapping[str, str]) -> None:
+        if other := _in_the_way(name, local):
+            self.refused[name] = f"there is a checkpoint {other} here, and git can't have both"
+        elif self._set(name, theirs, None):
+            self._agree(name, theirs)
             self.received[name] = None
 
     def _make_way(self, name: str, ours: str, theirs: str) -> dict[str, str]:
         """Give ours a name with a suffix, and its name to theirs. The checkpoints as they are then."""
         repository = self.store.repository
         tag = repository.read_tag(ours)
-        other = f"{name}-{ours[:_SUFFIX_DIGITS]}"
+        other = _with_suffix(name, ours[:_SUFFIX_DIGITS])
         if tag is None:
             moved = ours
         else:
@@ -121,21 +140,19 @@ class Tags:
             return {}
         if not self._set(name, theirs, ours):
             return {}
+        self._agree(name, theirs)
         self.renamed[name] = other
         self.received[name] = None
         return {name: theirs, other: moved}
 
-    def _set(self, name: str, oid: str, expected: str | None, *, ref: str | None = None) -> bool:
+    def _set(self, name: str, oid: str, expected: str | None) -> bool:
         """Move a ref, if it holds what is expected; a failure is told, and nothing else is held up by it."""
         config, repository = self.store.config, self.store.repository
         host = messages.host_identity(hostname(), config.clock())
-        place = ref or TAGS + name
         try:
-            if expected is None and place.startswith(TAGS):
-                repository.refs.refuse_name_clash(place, repository.ref_names(TAGS))
             repository.publish(
                 [],
-                place,
+                TAGS + name,
                 oid,
                 expected=expected,
                 who=f"{host.name} <{host.email}>",
@@ -153,20 +170,16 @@ class Tags:
             return False
         return True
 
-    # -- what was deleted on the remote -------------------------------------------------------------------------------
 
-    def _leave_gone(self, name: str, ours: str) -> None:
-        """Remember that it was deleted there, so that it isn't sent again."""
-        self.gone[name] = None
-        place = f"{self._gone_prefix}{name}"
-        known = self.store.repository.read_ref(place)
-        if known != ours:
-            self._set(name, ours, known, ref=place)
+def _in_the_way(name: str, others: Collection[str]) -> str | None:
+    """One of the other names that is a folder of this one, or has this one as a folder."""
+    segments = name.split("/")
+    above = ("/".join(segments[:count]) for count in range(1, len(segments)))
+    found = next((each for each in above if each in others), None)
+    return found or next((each for each in others if each.startswith(name + "/")), None)
 
-    def _gone(self) -> dict[str, str | None]:
-        prefix, repository = self._gone_prefix, self.store.repository
-        return {name.removeprefix(prefix): repository.read_ref(name) for name in repository.ref_names(prefix)}
 
-    @property
-    def _gone_prefix(self) -> str:
-        return f"{tracking(self.remote)}gone/"
+def _with_suffix(name: str, suffix: str) -> str:
+    """The name with a suffix, cut where that would be too long for a checkpoint."""
+    cut = name.encode("utf-8")[: MAX_CHECKPOINT_BYTES - len(suffix) - 1].decode("utf-8", "ignore")
+    return f"{cut.rstrip('./')}-{suffix}"
