@@ -548,6 +548,18 @@ class Repository:
             base = self._handle().merge_base(one, other)
             return str(base) if base is not None else None
 
+    def only(self, head: str, hidden: str) -> dict[str, tuple[str, ...]]:
+        """The commits that `head` reaches and `hidden` doesn't, each with its parents; in process, because a few are
+        walked sooner than git is started. Raises ObjectMissing.
+        """
+        with translated(self.path):
+            try:
+                walker = self._handle().walk(head, SortMode.NONE)
+                walker.hide(hidden)
+                return {str(commit.id): tuple(map(str, commit.parent_ids)) for commit in walker}
+            except (KeyError, ValueError) as error:
+                raise ObjectMissing(f"history is broken: {error}", hint=WAY_OUT) from error
+
     def expand(self, prefix: str) -> str:
         """The full id of the commit that an abbreviation of 4 to 40 hex digits names. Raises RevisionNotFound."""
         reason = f"no revision {prefix} in this store"

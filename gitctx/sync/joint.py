@@ -199,9 +199,15 @@ def root_stores(repository: Repository, head: str) -> Sequence[RootStore]:
 
 
 def merge_bases(repository: Repository, one: str, other: str) -> Sequence[str]:
-    """All best common ancestors of two commits, found by git. Raises GitFailed."""
-    _, output, _ = repository.git("merge-base", "--all", one, other, ok=(0, 1))
-    return output.decode("ascii").split()
+    """All best common ancestors of two commits, neither of them an ancestor of the other. Raises ObjectMissing.
+
+    From both commits the way to a best one leads through commits that only that side has. So it is among the parents
+    of those that one side alone has, and of those that the other has; what others of these reach isn't best.
+    """
+    sides = repository.only(one, other), repository.only(other, one)
+    edges = [{parent for parents in side.values() for parent in parents if parent not in side} for side in sides]
+    common = sorted(edges[0] & edges[1])
+    return [base for base in common if not any(each != base and repository.is_ancestor(base, each) for each in common)]
 
 
 def _etag(repository: Repository, tree: str, key: str) -> str | None:
