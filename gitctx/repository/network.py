@@ -16,10 +16,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import NamedTuple, Self
 
 from gitctx.errors import GitFailed, RemoteAuthFailed, RemoteError, RemoteUnreachable
 from gitctx.repository.git_command import command_line
+from gitctx.repository.ssh_sharing import SharedSsh
 
 _LOOK_EVERY_S = 0.02
 _OFFLINE = "writes go on here and travel with the next exchange"
@@ -29,6 +31,8 @@ _REFUSED = re.compile(
     r"|The requested URL returned error: (?:401|403)|Host key verification failed|invalid credentials",
     re.IGNORECASE,
 )
+_SAYS_NOTHING = "Could not read from remote repository"
+"""What git says when ssh has said why."""
 _NO_REPOSITORY = re.compile(
     r"does not appear to be a git repository|[Rr]epository (?:'[^']*' )?not found|No such file or directory"
     r"|returned error: 404|project you were looking for could not be found",
@@ -63,7 +67,8 @@ _REASON = re.compile(r"\[(?:remote )?(?:rejected|remote failure|no match)\](?: \
 class Network:
     """Git's network commands on one repository. `cancel`, once set, ends a command that runs within 50 ms.
 
-    Where the user doesn't say how ssh is run, it is run so that it never asks, with `ssh_options` besides.
+    Where the user doesn't say how ssh is run, it is run so that it never asks, and all commands share a connection
+    until `close`, or the end of the block.
     """
 
     def __init__(
@@ -72,13 +77,24 @@ class Network:
         *,
         timeout_s: float,
         cancel: threading.Event | None = None,
-        ssh_options: Sequence[str] = (),
     ) -> None:
         self._git_dir = git_dir
         self._timeout_s = timeout_s
         self._cancel = cancel
-        self._ssh_options = tuple(ssh_options)
+        self._shared_ssh = SharedSsh()
         self._ssh_is_configured: bool | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave nothing behind. The next command begins anew."""
+        self._shared_ssh.end()
 
     def refs(self, url: str, patterns: Sequence[str] = (), *, timeout_s: float | None = None) -> Mapping[str, str]:
         """Refs of a remote (a name or a URL), by name. Raises RemoteUnreachable, RemoteAuthFailed."""
@@ -164,7 +180,7 @@ class Network:
         if self._ssh_is_configured:
             return []
         words = ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={max(1, min(10, int(limit_s)))}"]
-        words += ["-o", "ServerAliveInterval=15", *self._ssh_options]
+        words += ["-o", "ServerAliveInterval=15", *self._shared_ssh.options()]
         return ["-c", f"core.sshCommand={shlex.join(words)}"]
 
     def _configured(self, name: str) -> bool:
@@ -221,15 +237,16 @@ def _refusal(text: str) -> Refusal:
 
 
 def _failed(shown: str, url: str, status: int, output: str, talk: str) -> RemoteError:
-    said = _told(talk)
+    refused, missing = _REFUSED.search(talk), _NO_REPOSITORY.search(talk)
+    said = _told(talk, refused or missing)
     details = {"url": hidden(url), "status": status, "stderr": hidden(talk[-2000:]), "output": output[-20000:]}
-    if _REFUSED.search(talk):
+    if refused:
         return RemoteAuthFailed(
             f"{hidden(url)} doesn't accept the credentials: {said}",
             hint="git itself has to be able to log in: try `git ls-remote` on that URL",
             details=details,
         )
-    if _NO_REPOSITORY.search(talk):
+    if missing:
         return RemoteUnreachable(
             f"there is no repository at {hidden(url)}: {said}",
             hint="make an empty one there, or correct the URL: `gitctx remote remove` and `gitctx remote add`",
@@ -238,8 +255,10 @@ def _failed(shown: str, url: str, status: int, output: str, talk: str) -> Remote
     return RemoteUnreachable(f"{shown} with {hidden(url)} failed: {said}", hint=_OFFLINE, details=details)
 
 
-def _told(talk: str) -> str:
-    """The line of git's talk that says most."""
-    lines = [line.strip() for line in talk.splitlines() if line.strip()]
-    telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))] or lines
-    return hidden(telling[0].removeprefix("fatal: ").removeprefix("error: "))[:300] if telling else "no word why"
+def _told(talk: str, telling: re.Match[str] | None) -> str:
+    """The line of git's and ssh's talk that says most: the one in which something telling was found, if there is."""
+    lines = [line.strip() for line in talk.splitlines() if line.strip() and _SAYS_NOTHING not in line]
+    of_git = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))]
+    found = [line for line in lines if telling is not None and telling[0] in line]
+    best = next(iter(found or of_git or lines), "no word why")
+    return hidden(best.removeprefix("fatal: ").removeprefix("error: "))[:300]

@@ -30,7 +30,6 @@ from gitctx.values import BranchExchanged, Exchanged, Remote, Revision
 
 AT_ONCE = 100
 """So many refs are pushed by one command; each of them by its own compare-and-swap."""
-_FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
 _LOCK_LOOK_EVERY_S = 0.05
 _MANY_PACKS = 64
@@ -108,6 +107,7 @@ class Exchange:
             tags = Tags(self._store, self._remote.name, self._remote.namespace, agreed)
             failed = False
             while True:
+                began = config.monotonic()
                 pushes = self._take_in(branches, tags, agreed)
                 if not pushes:
                     break
@@ -121,7 +121,9 @@ class Exchange:
                     continue  # perhaps all of it went through: what the remote has now tells
                 if not raced:
                     break
-                pause = config.rng.uniform(0, min(_FIRST_PAUSE_S * 2**self._rounds, _LONGEST_PAUSE_S))
+                # Whoever lost most goes first: others that lost the same race leave it the time for a round.
+                longest = min(2 * (config.monotonic() - began) / self._rounds, _LONGEST_PAUSE_S)
+                pause = config.rng.uniform(0, longest)
                 if config.monotonic() + pause > deadline or self._stop.is_set():
                     break
                 config.sleep(pause)
@@ -254,9 +256,8 @@ class Exchange:
 
     def _arrived(self, head: str, theirs: str) -> tuple[int, bool]:
         """How many commits a remote's head brings, and whether a root commit is among them."""
-        _, output, _ = self._repository.git("rev-list", "--parents", theirs, f"^{head}")
-        lines = output.splitlines()
-        return len(lines), any(b" " not in line for line in lines)
+        found = self._repository.only(theirs, head)
+        return len(found), not all(found.values())
 
     def _adopt_identity(self, head: str) -> None:
         """A store that began apart has come in: go by the id that everybody sees who follows first parents."""
@@ -314,8 +315,9 @@ class Exchange:
         each.report = replace(each.report, sent=each.report.sent + count, refused="", up_to_date=True)
 
     def _count(self, head: str, known: str | None) -> int:
-        hidden = [f"^{known}"] if known is not None and self._repository.has(known) else []
-        _, output, _ = self._repository.git("rev-list", "--count", head, *hidden)
+        if known is not None and self._repository.has(known):
+            return len(self._repository.only(head, known))
+        _, output, _ = self._repository.git("rev-list", "--count", head)
         return int(output)
 
     def _tidy_up(self) -> None:

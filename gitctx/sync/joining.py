@@ -53,7 +53,8 @@ def look_for_store(start: Path, *, limit_s: float = LOOK_S) -> Look:
 
     def ask(name: str, url: str) -> None:
         try:
-            namespace = namespace_in(Network(git_dir, timeout_s=limit_s).refs(name, REFS))
+            with Network(git_dir, timeout_s=limit_s) as network:
+                namespace = namespace_in(network.refs(name, REFS))
         except GitctxError as error:
             silent[name] = error.message
             return
@@ -83,7 +84,8 @@ def join(path: Path, url: str, *, name: str = "origin", namespace: str = "", con
     place = temporary_sibling(path)
     try:
         building = Repository.create(place, head=f"refs/heads/{CONTEXT}", config=config_of(""))
-        _fill(building, url, name, namespace, config)
+        with Network(building.path, timeout_s=config.network_timeout_s) as network:
+            _fill(building, network, url, name, namespace, config)
         failpoints.hit("join.before_rename")
         return building.move_to(path).path
     except OSError as error:
@@ -96,8 +98,7 @@ def join(path: Path, url: str, *, name: str = "origin", namespace: str = "", con
         raise
 
 
-def _fill(building: Repository, url: str, name: str, namespace: str, config: Config) -> None:
-    network = Network(building.path, timeout_s=config.network_timeout_s)
+def _fill(building: Repository, network: Network, url: str, name: str, namespace: str, config: Config) -> None:
     if not namespace:
         namespace = namespace_in(network.refs(url)) or ""
     if not namespace:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from gitctx.errors import GitctxError
 from gitctx.repository.discovery import remotes_of_project
 from gitctx.repository.network import Network
-from gitctx.repository.remotes import Remotes
+from gitctx.repository.remotes import Remotes, tracking
 from gitctx.sessions import Sessions
 from gitctx.store import Store
 from gitctx.store.edits import StrategyChoice
+from gitctx.store.identity import CONTEXT, SESSIONS
 from gitctx.sync.exchange import Exchange
 from gitctx.sync.joint import Author
 from gitctx.sync.switch import is_paused
@@ -23,8 +21,11 @@ from gitctx.values import Exchanged
 
 LOOK_EVERY_S = 0.02
 """How often the heads here are looked at."""
-AFTER_WIN_S = 0.15
-"""So long who has pushed leaves the remote to others, so that each gets its turn."""
+REST_ROUNDS = 2.0
+"""So many times as long as a push took, who has pushed leaves the remote to others, so that each gets its turn; longer
+where races are lost.
+"""
+LONGEST_REST_S = 0.8
 DEADLINE_S = 10.0
 _PAUSED_LOOK_S = 0.2
 _FIRST_BACKOFF_S = 1.0
@@ -91,8 +92,9 @@ class Keeper:
         self._monotonic = store.config.monotonic
         self._failures = 0
         self._changed_at = self._monotonic()
-        self._heads: tuple[str | None, ...] = ()
-        self._ssh: Path | None = None
+        self._published: tuple[str | None, ...] = ()
+        self._network = Network(store.path, timeout_s=store.config.network_timeout_s, cancel=stop)
+        self._crowd = 0.0
 
     def run(self) -> None:
         """Until `stop` is set."""
@@ -104,25 +106,24 @@ class Keeper:
                 self._stop.wait(self._pause_after(self._once()))
                 self._wait_until_due()
         finally:
-            self._leave_ssh()
+            self._network.close()
 
     def _once(self) -> Exchanged | GitctxError:
-        heads = self._read_heads()
         try:
             report: Exchanged | GitctxError = self._exchange()
         except GitctxError as error:
             report = error
         if self._stop.is_set() and isinstance(report, GitctxError):
             return report
+        failed = isinstance(report, GitctxError) or not report.complete
+        self._failures = self._failures + 1 if failed else 0
         if isinstance(report, GitctxError):
-            self._failures += 1
-            self._leave_ssh()  # a connection that is kept open may be what fails
+            self._network.close()  # a connection that is kept open may be what fails
         else:
-            self._failures = 0
-            self._heads = heads
+            self._published = self._read_heads(tracking(self._name))
             if report.changed:
                 self._changed_at = self._monotonic()
-        if isinstance(report, GitctxError) or report.changed or not report.complete:
+        if failed or (isinstance(report, Exchanged) and report.changed):
             self._on_report(self._name, report)
         return report
 
@@ -130,12 +131,7 @@ class Keeper:
         return Exchange(
             self._store,
             Remotes(self._store.repository).get(self._name),
-            Network(
-                self._store.path,
-                timeout_s=self._store.config.network_timeout_s,
-                cancel=self._stop,
-                ssh_options=self._ssh_options(),
-            ),
+            self._network,
             self._author,
             deadline_s=DEADLINE_S,
             strategy=self._strategy,
@@ -150,16 +146,19 @@ class Keeper:
         """How long nothing at all is done."""
         config = self._store.config
         if isinstance(report, GitctxError) or not report.complete:
-            self._failures = max(self._failures, 1)
             longest = min(_FIRST_BACKOFF_S * 2 ** (self._failures - 1), _LONGEST_BACKOFF_S)
             return config.rng.uniform(longest / 2, longest)
-        sent = any(each.sent for each in report.branches)
-        return config.rng.uniform(AFTER_WIN_S / 2, AFTER_WIN_S) if sent else 0.0
+        if report.rounds == 0:
+            return 0.0
+        self._crowd = max(report.rounds - 1.0, 0.8 * self._crowd)
+        round_s = report.took_s / report.rounds
+        longest = min((REST_ROUNDS + self._crowd) * round_s, LONGEST_REST_S)
+        return config.rng.uniform(0.75 * longest, longest)
 
     def _wait_until_due(self) -> None:
         """Sleep until something was written here, or it is time to see what others wrote."""
         due = self._monotonic() + self._every_s()
-        while not self._stop.is_set() and self._monotonic() < due and self._read_heads() == self._heads:
+        while not self._stop.is_set() and self._monotonic() < due and self._read_heads() == self._published:
             self._stop.wait(LOOK_EVERY_S)
 
     def _every_s(self) -> float:
@@ -168,20 +167,6 @@ class Keeper:
         quiet_s = self._monotonic() - self._changed_at
         return next(pace.every_s for pace in _PACES if quiet_s <= pace.until_s)
 
-    def _read_heads(self) -> tuple[str | None, ...]:
-        branches = (self._store.context, self._store.sessions)
-        return tuple(self._store.repository.read_ref(branch.ref) for branch in branches)
-
-    # -- ssh ----------------------------------------------------------------------------------------------------------
-
-    def _ssh_options(self) -> Sequence[str]:
-        """One connection for all exchanges, because making one costs ssh more than all the rest."""
-        if self._ssh is None:
-            self._ssh = Path(tempfile.mkdtemp(prefix="gitctx-"))
-        return ("-o", "ControlMaster=auto", "-o", "ControlPersist=30", "-o", f"ControlPath={self._ssh}/%C")
-
-    def _leave_ssh(self) -> None:
-        """Without its socket nobody uses the connection any more, and it ends."""
-        if self._ssh is not None:
-            shutil.rmtree(self._ssh, ignore_errors=True)
-            self._ssh = None
+    def _read_heads(self, place: str = "refs/") -> tuple[str | None, ...]:
+        """What the branches are here, or were last known to be on a remote."""
+        return tuple(self._store.repository.read_ref(f"{place}heads/{name}") for name in (CONTEXT, SESSIONS))

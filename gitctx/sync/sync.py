@@ -70,7 +70,8 @@ class Sync:
     def holds_store(self, name: str, *, timeout_s: float | None = None) -> bool:
         """Whether a remote holds a store already. Raises RemoteNotFound, RemoteUnreachable, RemoteAuthFailed."""
         remote = Remotes(self.store.repository).get(name)
-        return namespace_in(self._network(None).refs(remote.name, timeout_s=timeout_s)) is not None
+        with self._network(None) as network:
+            return namespace_in(network.refs(remote.name, timeout_s=timeout_s)) is not None
 
     def remote(self, name: str | None = None) -> Remote:
         """The remote of that name; without one the only one, or the one called `origin`. Raises RemoteNotFound."""
@@ -125,11 +126,11 @@ class Sync:
         """
         chosen = self.remote(remote)
         stop = stop or threading.Event()
-        with woken_by(stop.set):
+        with woken_by(stop.set), self._network(stop) as network:
             return Exchange(
                 self.store,
                 chosen,
-                self._network(stop),
+                network,
                 self._author,
                 deadline_s=deadline_s,
                 strategy=strategy,
