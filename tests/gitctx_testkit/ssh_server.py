@@ -63,6 +63,18 @@ class SshServer(Served):
         """What a client's environment needs in order to reach the server."""
         return {"GIT_SSH_COMMAND": self.command(shared_connection=shared_connection), "GIT_SSH_VARIANT": "ssh"}
 
+    def client(self, folder: Path) -> Path:
+        """Make a folder with an `ssh` that reaches this server as a user's own ssh reaches theirs: put it on the PATH.
+
+        Unlike with `environment`, whoever runs it may add options, such as to share connections.
+        """
+        folder.mkdir()
+        words = [word for word in shlex.split(self.command()) if word != "ssh"]
+        program_ = folder / "ssh"
+        program_.write_text(f'#!/bin/sh\nexec {shlex.quote(program("ssh"))} {shlex.join(words)} "$@"\n')
+        program_.chmod(0o755)
+        return folder
+
     def end_sharing(self, shared_connection: Path) -> None:
         """Close a connection that commands share. No error if there is none."""
         words = shlex.split(self.command("-O", "exit", shared_connection=shared_connection))
