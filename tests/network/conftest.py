@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gitctx_testkit.working_clones import Meeting
 from gitctx_testkit.http_server import HttpServer
 from gitctx_testkit.ssh_server import SshServer
+from gitctx_testkit.working_clones import Meeting
 
 SSH = pytest.param("ssh", marks=pytest.mark.sshd)
 HTTP = pytest.param("http", marks=pytest.mark.nginx)

@@ -13,12 +13,12 @@ from gitctx.config import Config
 from gitctx.errors import NotAStore, RemoteAuthFailed, RemoteError, RemoteUnreachable
 from gitctx.store import Store
 from gitctx.sync.joining import join
-from gitctx_testkit.working_clones import CONTEXT_REF, Meeting
 from gitctx_testkit.command import Computer
 from gitctx_testkit.git import git
 from gitctx_testkit.hosted import Hosted
 from gitctx_testkit.http_server import HttpServer
 from gitctx_testkit.ssh_server import SshServer
+from gitctx_testkit.working_clones import CONTEXT_REF, Meeting
 
 SHORT = Config(network_timeout_s=1.0)
 
