@@ -204,13 +204,10 @@ class _Run(threading.Thread):
 
     def _fail(self, error: Exception) -> None:
         self.last_error = error
-        self._failures += 1
-        if self._failures < TOLERATED:
-            self._stopped.wait(_AGAIN_S)
-            return
-        if self._failures == TOLERATED:
+        if self._failures + 1 == TOLERATED:
             _log.warning("a live session takes a rest after repeated failures, the last one: %r", error)
-        self._stopped.wait(rest_s(self._failures))
+        self._failures += 1
+        self._stopped.wait(max(_AGAIN_S, rest_s(self._failures)))
 
 
 def rest_s(failures: int) -> float:
