@@ -1,12 +1,13 @@
 """Merging two heads by key: what one side alone changed is taken, what both changed is settled by its strategy.
 
 Sides are told apart by time, not by where they are: of two writes to a key the later one (by author time, then write
-id) is `ours` to a strategy. So every machine that merges the same two heads gets the same tree. Claims alone go by
-place: the one that the remote has already was published first, and stands.
+id, then revision) is `ours` to a strategy. So every machine that merges the same two heads gets the same tree. Claims
+alone go by place: the one that the remote has already was published first, and stands.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -25,6 +26,7 @@ from gitctx.values.sync import ConflictSide, KeyMoved, KeySettled, OpenConflict
 
 OWN_FUNCTION = "own function"
 FIRST_PUBLISHED = "first published"
+_DIGEST_DIGITS = 16
 
 
 class Side(NamedTuple):
@@ -118,7 +120,7 @@ class Merge:
         chosen: str | Strategy,
     ) -> None:
         base, own = mine
-        local_is_later = here[key][:2] > there[key][:2]
+        local_is_later = here[key][:3] > there[key][:3]
         later, earlier = (own, theirs) if local_is_later else (theirs, own)
         later_origin, earlier_origin = (here[key], there[key]) if local_is_later else (there[key], here[key])
         strategy = strategy_named(chosen) if isinstance(chosen, str) else chosen
@@ -185,13 +187,13 @@ class Merge:
                 self._drop_local([clash.key] if clash.entry_is_local else below)
                 continue
             entry = entry_side.origins([clash.key])[clash.key]
-            folder = min(folder_side.origins(below).values(), key=lambda each: each[:2])
-            if entry[:2] > folder[:2]:
-                self._move(clash.key, self._free_aside(clash.key, entry.id))
+            folder = min(folder_side.origins(below).values(), key=lambda each: each[:3])
+            if entry[:3] > folder[:3]:
+                self._move(clash.key, _fitting(self._free_aside(clash.key, entry.id), clash.key, entry.id))
             else:
                 beside = self._free_aside(clash.key, folder.id)
                 for key in below:
-                    self._move(key, beside + key.removeprefix(clash.key))
+                    self._move(key, _fitting(beside + key.removeprefix(clash.key), key, folder.id))
 
     def _clashes(self) -> list[_Clash]:
         """Places where an entry of one side stands above keys of the other, the shortest first."""
@@ -274,6 +276,14 @@ def aside(key: str, id: str) -> str:
     room = min(MAX_SEGMENT_BYTES, MAX_KEY_BYTES - len((folder + slash).encode("utf-8"))) - len(ending)
     cut = name.encode("utf-8")[: max(room, 1)].decode("utf-8", "ignore").rstrip(". ")
     return f"{folder}{slash}{cut}{ending}"
+
+
+def _fitting(target: str, key: str, id: str) -> str:
+    """Where a key moves to: below other folders a name may become too long for a key, then it moves to the top."""
+    if len(target.encode("utf-8")) <= MAX_KEY_BYTES:
+        return target
+    digest = hashlib.sha256(key.encode("utf-8")).hexdigest()[:_DIGEST_DIGITS]
+    return aside(key.partition("/")[0], f"{id}-{digest}")
 
 
 def _side(etag: str | None, origin: Origin) -> ConflictSide:

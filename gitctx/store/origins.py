@@ -15,7 +15,7 @@ _FEW = 8
 
 
 class Origin(NamedTuple):
-    """The write behind a value. Sorted by `at`, then `id`: the later one is the last write, on every machine."""
+    """The write behind a value. By `at`, `id` and `revision` the later one is the last, on every machine."""
 
     at: datetime
     id: str

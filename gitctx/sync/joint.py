@@ -127,7 +127,7 @@ class Joint:
     ) -> Merged:
         base = self._base_tree(draft, bases, depth) if bases else None
         local, published = (
-            Side(self._repository.read_commit(tip).tree, self._finder(tip, hidden))
+            Side(self._repository.read_commit(tip).tree, self._finder(tip, hidden, {} if depth else self._origins))
             for tip, hidden in ((head, other), (other, head))
         )
         return Merge(draft, base, local, published, strategy=strategy).run()
@@ -143,17 +143,19 @@ class Joint:
         below = merge_bases(self._repository, one, other)
         return self._merged(draft, one, other, below, LAST_WRITE_WINS, depth + 1).root
 
-    def _finder(self, head: str, hidden: str) -> Callable[[Iterable[str]], Mapping[str, Origin]]:
+    def _finder(
+        self, head: str, hidden: str, known: dict[tuple[str, str | None], Origin]
+    ) -> Callable[[Iterable[str]], Mapping[str, Origin]]:
         """Finds origins, and remembers them by key and etag: a head that only moved on needs no second walk."""
 
         def find(keys: Iterable[str]) -> Mapping[str, Origin]:
             tree = self._repository.read_commit(head).tree
             etags = {key: _etag(self._repository, tree, key) for key in keys}
-            unknown = [key for key, etag in etags.items() if (key, etag) not in self._origins]
+            unknown = [key for key, etag in etags.items() if (key, etag) not in known]
             if unknown:
                 for key, origin in find_origins(self._repository, head, (hidden,), unknown).items():
-                    self._origins[key, etags[key]] = origin
-            return {key: self._origins[key, etag] for key, etag in etags.items()}
+                    known[key, etags[key]] = origin
+            return {key: known[key, etag] for key, etag in etags.items()}
 
         return find
 

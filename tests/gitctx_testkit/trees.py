@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gitctx.format.layout import Tree, parse
-from gitctx.format.objects import BLOB, TREE, Node, make_object, serialise_tree
+from gitctx.format.layout import Tree, apply, parse, walk
+from gitctx.format.objects import BLOB, TREE, Node, Object, blob_id, make_object, serialise_tree
 
 Nested = Mapping[str, "str | Node | Nested"]
 """A tree to build: name -> etag of a file, a node of any mode, or a tree."""
@@ -48,6 +48,34 @@ class MemoryTrees:
             else:
                 nodes[name] = Node(TREE, self.build(what))
         return self.write_tree(Tree(nodes))
+
+
+class MemoryStore(MemoryTrees):
+    """Trees and blobs in memory: what a merge reads and writes."""
+
+    def __init__(self) -> None:
+        super().__init__(warm=True)
+        self.blobs: dict[str, bytes] = {}
+
+    def read_blob(self, oid: str) -> bytes:
+        """The bytes of a blob."""
+        return self.blobs[oid]
+
+    def keep_blob(self, blob: Object) -> None:
+        """Keep a blob."""
+        self.blobs[blob.oid] = blob.data
+
+    def root(self, content: Mapping[str, bytes]) -> str:
+        """The root tree of a content."""
+        changes: dict[str, str | None] = {}
+        for key, value in content.items():
+            changes[key] = blob_id(value)
+            self.blobs[blob_id(value)] = value
+        return apply(self, self.build({}), changes)
+
+    def content(self, root: str) -> dict[str, bytes]:
+        """The content of a root tree."""
+        return {key: self.blobs[node.oid] for key, node in walk(self, (root,))}
 
 
 def etag(number: int) -> str:
