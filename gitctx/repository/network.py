@@ -216,7 +216,7 @@ class Network:
 
 def hidden(url: str) -> str:
     """A URL without the password in it."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", url)
+    return re.sub(r"(://[^/@:\s]*):[^/\s]*@", r"\1:***@", url)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
