@@ -17,6 +17,8 @@ from gitctx_testkit.audit import head_of
 from gitctx_testkit.git import git
 from gitctx_testkit.hosted import Hosted
 
+_TAGS = "refs/tags/"
+
 
 class Clock:
     """Each look is a second later than the one before, on whatever machine: what was written later is later."""
@@ -66,14 +68,14 @@ class Clones:
     def settle(self, *machines: Machine) -> None:
         """Exchange until nobody has anything new: all are the same then. AssertionError if that never comes."""
         machines = machines or tuple(self.machines)
-        for _ in range(6):
+        for _ in range(8):
             changed = [machine.exchange().changed for machine in machines]
-            if not any(changed):
+            if not any(changed) or len({tuple(machine.refs().items()) for machine in machines}) == 1:
                 break
         else:
             raise AssertionError("exchanges never come to rest")
         for branch in ("context", "sessions"):
-            assert len({head_of(machine.path, branch) for machine in machines}) == 1
+            assert len({machine.head(branch) for machine in machines}) == 1
 
     def _machine(self, name: str) -> Machine:
         machine = Machine(name, self.folder / name / "store.git", self.config)
@@ -98,10 +100,14 @@ class Machine:
         """All entries but those of gitctx itself, as text."""
         return {info.key: self.ctx.get(info.key).text() for info in self.ctx.list() if not _reserved(info.key)}
 
+    def refs(self) -> dict[str, str]:
+        """Branches and checkpoints: full name -> object id."""
+        listed = git(self.path, "for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags")
+        return dict(line.split(" ") for line in listed.splitlines())
+
     def checkpoints(self) -> dict[str, str]:
         """The checkpoints: name -> id of the tag."""
-        listed = git(self.path, "for-each-ref", "--format=%(refname:lstrip=2) %(objectname)", "refs/tags")
-        return dict(line.split(" ") for line in listed.splitlines())
+        return {ref.removeprefix(_TAGS): oid for ref, oid in self.refs().items() if ref.startswith(_TAGS)}
 
     def head(self, branch: str = "context") -> str:
         """The head of a branch, as git sees it."""
