@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,7 +195,7 @@ def test_machines_that_write_at_once_end_with_one_head(clones: Clones) -> None:
     three = clones.join("three")
 
     def work(machine: Machine) -> list[str]:
-        fresh = Machine(machine.name, machine.path, replace(machine.config, rng=random.SystemRandom()))
+        fresh = Machine(machine.name, machine.path, machine.config)
         ids = []
         for number in range(6):
             ids.append(fresh.ctx.put(f"{machine.name}/{number}", "x").id)

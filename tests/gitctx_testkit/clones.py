@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import time
 from datetime import UTC, datetime, timedelta
@@ -39,7 +38,7 @@ class Clones:
         self.folder = folder
         self.hub = Hosted(folder / "hub.git")
         self.machines: list[Machine] = []
-        self.config = Config(durability="relaxed", clock=Clock(), rng=random.Random(7), sleep=_nap)
+        self.config = Config(durability="relaxed", clock=Clock(), sleep=_nap)
 
     def begin(self, name: str, *, remote: bool = True) -> Machine:
         """A machine with a store of its own, which knows the hub as `origin`."""
