@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gitctx_cli import completion
 from gitctx_cli.documents import of_exchanged, of_pause
+from gitctx_cli.ending import until_told
 from gitctx_cli.env import Env
 from gitctx_cli.inputs import seconds
 from gitctx_cli.parameters import Message
 
 if TYPE_CHECKING:
     from gitctx.errors import GitctxError
+    from gitctx.sync.sync import Sync
     from gitctx.values import Exchanged, SyncPause
 
 REMOTE_FAILED = 8
@@ -71,7 +74,7 @@ def sync(
     complete = True
     for name in names:
         try:
-            report = context.sync.exchange(name, strategy=strategy, merge_apart=merge_apart)
+            report = until_told(partial(_exchange, context.sync, name, strategy, merge_apart))
         except GitctxError as error:
             if len(names) == 1:
                 raise
@@ -101,13 +104,16 @@ def _watch(env: Env, name: str | None, every: str | None, strategy: str | None) 
             env.output.flush()
 
     sync = env.context().sync
-    sync.keep_exchanging(
-        [name] if name is not None else None,
-        on_report=on_report,
-        stop=threading.Event(),
-        interval_s=interval_s,
-        strategy=strategy,
-    )
+    names = [name] if name is not None else None
+
+    def keep(stop: threading.Event) -> None:
+        sync.keep_exchanging(names, on_report=on_report, stop=stop, interval_s=interval_s, strategy=strategy)
+
+    until_told(keep)
+
+
+def _exchange(sync: Sync, remote: str, strategy: str | None, merge_apart: bool, stop: threading.Event) -> Exchanged:
+    return sync.exchange(remote, strategy=strategy, merge_apart=merge_apart, stop=stop)
 
 
 def _switch(env: Env, what: str, message: str) -> None:
