@@ -60,6 +60,8 @@ _RACED = re.compile(
     r"stale info|fetch first|non-fast-forward|failed to update ref|cannot lock ref|failed to lock"
     r"|reference already exists|incorrect old value|needs force|already exists|remote ref updated since checkout"
 )
+_UNSAID = "[remote failure]"
+"""What git says of a ref if the connection broke before the remote answered: it may have gone through."""
 _STATUS = re.compile(r"([ +\-*!=])\t([^\t]*):([^\t:]*)\t(.*)")
 _REASON = re.compile(r"\[(?:remote )?(?:rejected|remote failure|no match)\](?: \((.*)\))?|.*?\((.*)\)")
 
@@ -130,14 +132,14 @@ class Network:
         found: dict[str, Refusal | None] = {}
         for line in output.splitlines():
             status = _STATUS.fullmatch(line)
-            if status is not None:
+            if status is not None and _UNSAID not in status[4]:
                 found[status[3]] = _refusal(status[4]) if status[1] == "!" else None
-        missing = [each.ref for each in pushes if each.ref not in found]
-        if missing:
-            raise RemoteError(
-                f"the remote didn't say what became of {', '.join(missing[:3])}",
+        unsaid = [each.ref for each in pushes if each.ref not in found]
+        if unsaid:
+            raise RemoteUnreachable(
+                f"{hidden(url)} didn't say what became of {', '.join(unsaid[:3])}",
                 hint="run it again: what went through is found out then",
-                details={"output": output[-2000:]},
+                details={"url": hidden(url), "output": output[-2000:]},
             )
         return found
 

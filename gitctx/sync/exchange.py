@@ -46,6 +46,8 @@ class _Branch:
     theirs: str | None = None
     joined: Revision | None = None
     joint: Joint | None = None
+    pushed: Push | None = None
+    """What was pushed and isn't known to have gone through."""
 
     @property
     def agreed(self) -> str:
@@ -187,6 +189,7 @@ class Exchange:
         failpoints.hit("exchange.after_fetch")
         for each in branches:
             each.theirs = self._repository.read_ref(f"{tracking(self._remote.name)}heads/{each.branch.name}")
+            self._notice_gone_through(each)
             self._notice_forced_back(each, agreed)
             if each.theirs is not None:
                 self._bring_in(each)
@@ -213,6 +216,16 @@ class Exchange:
             return
         if each.theirs is None or not self._repository.is_ancestor(known, each.theirs):
             each.report = replace(each.report, forced_back=Revision(known))
+
+    def _notice_gone_through(self, each: _Branch) -> None:
+        """Whether the remote has what an earlier round pushed, although its answer was lost, or git asked twice and
+        got the answer to the second time.
+        """
+        pushed, each.pushed = each.pushed, None
+        if pushed is None or pushed.oid is None or each.theirs is None:
+            return
+        if self._repository.is_ancestor(pushed.oid, each.theirs):
+            self._count_sent(each, pushed)
 
     def _bring_in(self, each: _Branch) -> None:
         theirs = each.theirs
@@ -280,6 +293,8 @@ class Exchange:
     def _push(self, branches: Sequence[_Branch], tags: Tags, agreed: Agreed, pushes: Sequence[Push]) -> bool:
         """Push; whether somebody was faster with one of them."""
         raced = False
+        for each in branches:
+            each.pushed = next((push for push in pushes if push.ref == each.ref), None)
         for start in range(0, len(pushes), AT_ONCE):
             chunk = pushes[start : start + AT_ONCE]
             failpoints.hit("exchange.before_push")
@@ -308,10 +323,14 @@ class Exchange:
             reason = FASTER if raced else refusal.reason
             each.report = replace(each.report, refused=reason, up_to_date=False)
             return
-        assert push.oid is not None
-        count = self._count(push.oid, each.theirs)
+        each.pushed = None
+        self._count_sent(each, push)
         each.theirs = push.oid
         agreed.set(each.agreed, push.oid)
+
+    def _count_sent(self, each: _Branch, push: Push) -> None:
+        assert push.oid is not None
+        count = self._count(push.oid, push.expected)
         each.report = replace(each.report, sent=each.report.sent + count, refused="", up_to_date=True)
 
     def _count(self, head: str, known: str | None) -> int:

@@ -13,9 +13,9 @@ import pytest
 
 from gitctx.context import Context
 from gitctx.store import Store
-from gitctx_testkit.clones import Meeting, keeping
 from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.processes import Talk, children, wait_until
+from gitctx_testkit.working_clones import Meeting, keeping
 
 CLONES = 4
 PATIENCE_S = 120.0

@@ -8,8 +8,8 @@ from pathlib import Path
 from gitctx.context import Context
 from gitctx.errors import ClaimHeld, ClaimLost, GitctxError
 from gitctx.store import Store
-from gitctx_testkit.clones import Meeting
 from gitctx_testkit.processes import together
+from gitctx_testkit.working_clones import Meeting
 
 MACHINES = 4
 

@@ -18,10 +18,10 @@ import pytest
 
 from gitctx.context import Context
 from gitctx.store import Store
-from gitctx_testkit.clones import CONTEXT_REF, Meeting
 from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.git import clean_environment
 from gitctx_testkit.processes import wait_until
+from gitctx_testkit.working_clones import CONTEXT_REF, Meeting
 
 PATIENCE_S = 60.0
 QUICK_S = 5.0
