@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from gitctx_testkit.git import LOCAL_VARIABLES, git, no_settings_for_libgit2
 from gitctx_testkit.http_server import HttpServer
 from gitctx_testkit.needs import MARKER_OF_FIXTURE, lacking
 from gitctx_testkit.network import Network
+from gitctx_testkit.room import room
 from gitctx_testkit.ssh_server import SshServer
 
 # The same examples in every run; `make soak` looks for new ones.
@@ -30,15 +34,41 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+def _untraced() -> None:
+    """Coverage is counted in the process of the tests alone: in those that it forks, it would only cost."""
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
+
+
+os.register_at_fork(after_in_child=_untraced)
+
+
 @pytest.hookimpl(tryfirst=True)  # so that -m sees the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark whoever asks for a server or a network, and skip what lacks its programs here."""
+    """Mark whoever asks for a server or a network, and skip what lacks its programs here.
+
+    Races and crashes have the machine to themselves. Coverage leaves out what does the same over and over.
+    """
     for item in items:
+        parts = set(item.path.parts)
+        if "concurrency" in parts or item.path.name.startswith("test_killed_"):
+            item.add_marker(pytest.mark.alone)
+        if {"concurrency", "end_to_end", "property"} & parts:
+            item.add_marker(pytest.mark.no_cover)
         for fixture in MARKER_OF_FIXTURE.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKER_OF_FIXTURE[fixture])
         for marker in {marker.name for marker in item.iter_markers()}:
             if reason := lacking(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Beside the tests of the other processes of `pytest -n`, unless one of them is marked `alone`."""
+    shared = hasattr(item.config, "workerinput")
+    alone = item.get_closest_marker("alone") is not None
+    with room(Path(item.config.option.basetemp).parent, alone=alone) if shared else nullcontext():
+        return (yield)
 
 
 @pytest.fixture(scope="session", autouse=True)
