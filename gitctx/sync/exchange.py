@@ -323,6 +323,7 @@ class Exchange:
             reason = FASTER if raced else refusal.reason
             each.report = replace(each.report, refused=reason, up_to_date=False)
             return
+        assert push.oid is not None
         each.pushed = None
         self._count_sent(each, push)
         each.theirs = push.oid

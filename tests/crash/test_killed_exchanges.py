@@ -1,4 +1,4 @@
-"""kill -9 at every named point of an exchange and of joining: the next one ends it, with nothing lost and nothing twice."""
+"""kill -9 at every named point of an exchange and of joining: the next one ends it, nothing is lost or there twice."""
 
 from __future__ import annotations
 

@@ -56,7 +56,11 @@ def test_a_value_that_is_used_twice_is_no_cycle() -> None:
     assert to_canonical_json([shared, shared]) == to_canonical_json([{"x": 1}, {"x": 1}])
 
 
-@pytest.mark.parametrize("value", [b"", b"\0\xff\r\n", bytearray(b"ab"), memoryview(b"abcd")[::2]], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"\0\xff\r\n", bytearray(b"ab"), memoryview(b"abcd")[::2]],
+    ids=lambda value: type(value).__name__,
+)
 def test_bytes_are_stored_as_they_are(value: Any) -> None:
     assert to_bytes(value) == bytes(value)
 
