@@ -65,6 +65,7 @@ def run(folder: Path, scale: Scale) -> Section:
     size = _SIZES[scale]
     contenders: Mapping[str, tuple[OpenWriter, OpenWatcher]] = {
         WATCHED: (ContextWriter.durable, ToldWatcher),
+        "gitctx relaxed, watched": (ContextWriter.relaxed, ToldWatcher),
         **{SERVERS[name][0]: (open_writer, SERVERS[name][1]) for name, open_writer in servers().items()},
         POLLED: (JsonFileWriter, partial(JsonFileWatcher, poll_s=size.poll_s)),
     }
@@ -95,6 +96,7 @@ def run(folder: Path, scale: Scale) -> Section:
             {
                 "p99_ms": percentile(found.from_called, 0.99),
                 "from_ack_ms": statistics.median(found.from_acknowledged),
+                "from_ack_p99_ms": percentile(found.from_acknowledged, 0.99),
             },
             Point("sessions", name, many),
         )
