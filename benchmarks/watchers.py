@@ -13,6 +13,7 @@ from benchmarks.writers.etcd_server import EtcdWriter
 from benchmarks.writers.json_file import JsonFileWriter
 from benchmarks.writers.redis_server import RedisWriter
 from benchmarks.writers.sqlite import SqliteWriter
+from gitctx import Context
 
 KEY = "board/plan.md"
 
@@ -39,11 +40,11 @@ class ContextWatcher:
 
 
 class ToldWatcher:
-    """Is told by a watch of its context, then reads the value."""
+    """Is told by a watch of the store that its process has open, then reads the value."""
 
-    def __init__(self, place: Path) -> None:
-        self._context = ContextWriter.durable(place).context("watcher")
-        self._watch = self._context.watch(KEY)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._watch = context.watch(KEY)
 
     def next_value(self) -> bytes:
         change = next(self._watch)

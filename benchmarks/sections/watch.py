@@ -23,13 +23,33 @@ from benchmarks.writers.servers import ETCD, REDIS, notes, servers
 
 NAME = "watch"
 
-OpenWatcher = Callable[[Path], Watcher]
+OpenWatcher = Callable[[Path, Writer], Watcher]
+"""Opens a watcher of a folder, in a process that has a writer of it."""
+
+
+def told(place: Path, writer: Writer) -> Watcher:
+    """As a session has it: what it writes with and what tells it of others share an open store."""
+    assert isinstance(writer, ContextWriter)
+    return ToldWatcher(writer.context("watcher"))
+
+
+def told_by_redis(place: Path, writer: Writer) -> Watcher:
+    return RedisWatcher(place)
+
+
+def told_by_etcd(place: Path, writer: Writer) -> Watcher:
+    return EtcdWatcher(place)
+
+
+def polled(place: Path, writer: Writer, *, poll_s: float) -> Watcher:
+    return JsonFileWatcher(place, poll_s=poll_s)
+
 
 WATCHED = "gitctx durable, watched"
 POLLED = "JSON file, loaded once a second"
 SERVERS: Mapping[str, tuple[str, OpenWatcher]] = {
-    REDIS: (f"{REDIS}, told", RedisWatcher),
-    ETCD: (f"{ETCD}, told", EtcdWatcher),
+    REDIS: (f"{REDIS}, told", told_by_redis),
+    ETCD: (f"{ETCD}, told", told_by_etcd),
 }
 MEDIAN_MS, P99_MS = 10.0, 50.0
 _PATIENCE_S = 60.0
@@ -64,10 +84,10 @@ def run(folder: Path, scale: Scale) -> Section:
     """Measure teams of every size, which write in turns; a team is only there during its turn."""
     size = _SIZES[scale]
     contenders: Mapping[str, tuple[OpenWriter, OpenWatcher]] = {
-        WATCHED: (ContextWriter.durable, ToldWatcher),
-        "gitctx relaxed, watched": (ContextWriter.relaxed, ToldWatcher),
+        WATCHED: (ContextWriter.durable, told),
+        "gitctx relaxed, watched": (ContextWriter.relaxed, told),
         **{SERVERS[name][0]: (open_writer, SERVERS[name][1]) for name, open_writer in servers().items()},
-        POLLED: (JsonFileWriter, partial(JsonFileWatcher, poll_s=size.poll_s)),
+        POLLED: (JsonFileWriter, partial(polled, poll_s=size.poll_s)),
     }
     writers: list[Writer] = []
     delays: dict[tuple[str, int], _Delays] = {}
@@ -172,10 +192,10 @@ class _Turn:
                 raise AssertionError(f"{len(seen)} of {len(ours)} sessions saw a write")
             for connection in ready:
                 assert isinstance(connection, Connection)
-                what, told, *times = connection.recv()
+                what, value_told, *times = connection.recv()
                 if what == "wrote":
                     wrote = (times[0], times[1])
-                elif told == value:
+                elif value_told == value:
                     seen[ours.index(connection)] = times[0]
         called, acknowledged = wrote
         others = [at for number, at in seen.items() if number != writer]
@@ -196,7 +216,7 @@ def _session(
             connection.send(what)
 
     def look() -> None:
-        watcher = open_watcher(place)
+        watcher = open_watcher(place, writer)
         tell("ready", b"")
         while True:
             value = watcher.next_value()
