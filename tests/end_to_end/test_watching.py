@@ -17,7 +17,6 @@ import pytest
 
 from gitctx.context import Context
 from gitctx.store import Store
-from gitctx.sync.switch import pause, resume
 from gitctx_testkit.git import clean_environment, git
 
 PATIENCE_S = 60.0
@@ -90,12 +89,12 @@ def test_each_line_is_printed_at_once_with_refs_packed_and_a_pause_in_between(
         ctx.put(f"a/{number}", "1")
         assert running.line()["key"] == f"a/{number}"
         git(store.path, "pack-refs", "--all", "--prune")
-    pause(store.path, actor="planner", at=store.config.clock())
+    assert start("sync", "pause", "-q").end() == (0, "")
     time.sleep(1.0)  # within that time it is noticed
     ctx.put("b", "1")
     ctx.put("c", "1")
     assert running.quiet(0.5)
-    resume(store.path)
+    assert start("sync", "resume", "-q").end() == (0, "")
     assert [running.line()["key"] for _ in range(2)] == ["b", "c"]
 
 
