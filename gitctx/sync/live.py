@@ -17,9 +17,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
-from gitctx.errors import CorruptStore, InvalidInput, NotFound, RevisionNotFound, SessionError, StorageError
+from gitctx.errors import InvalidInput, RevisionNotFound, SessionError, SessionNotFound, StorageError
 from gitctx.sync.switch import is_paused
-from gitctx.sync.watch import Watch
+from gitctx.sync.watch import PATIENCE_S, Watch
 
 if TYPE_CHECKING:
     from gitctx.store import Store
@@ -54,8 +54,8 @@ class Live:
     def __init__(
         self, store: Store, *, session: str | None = None, require_active: Callable[[], object] | None = None
     ) -> None:
-        """`session`: whose own changes are left out. `require_active` raises SessionError or NotFound once the session
-        has ended, whoever ended it; it is asked about every second.
+        """`session`: whose own changes are left out. `require_active` raises SessionError once the session has
+        ended, whoever ended it; it is asked about every second.
         """
         self._store = store
         self._session = session
@@ -85,7 +85,7 @@ class Live:
 
         Each change comes at least once, in order. A callback that raises gets the same change again; should the place
         in history be lost for good (rotated away), it gets every entry as added, and then goes on. Raises InvalidInput
-        if it runs already, InvalidKey, and what `Branch.head` raises.
+        if it runs already, InvalidKey, StorageError if there is no thread to be had, and what `Branch.head` raises.
         """
         with self._guard:
             if self._current() is not None:
@@ -97,7 +97,13 @@ class Live:
                 _registered.add(True)
                 atexit.register(_end_all)
             _running.add(self._run)
-            self._run.start()
+            try:
+                self._run.start()
+            except RuntimeError as error:
+                self._run.end()
+                raise StorageError(
+                    f"no thread can be started: {error}", hint="the system gives no more; end some of them"
+                ) from error
 
     def stop(self, *, wait_s: float = STOP_S) -> None:
         """Hand out nothing more. Waits for a callback that is at work, but no longer than `wait_s` seconds."""
@@ -132,6 +138,7 @@ class _Run(threading.Thread):
         self._due: WatchedChange | None = None
         self._failures = 0
         self._held_up = False
+        self._unknown_since: float | None = None
 
     @property
     def state(self) -> State:
@@ -159,11 +166,17 @@ class _Run(threading.Thread):
             return True
         try:
             self._require_active()
-        except (SessionError, NotFound) as error:
+        except SessionNotFound as error:  # its branch may be moved for a moment: by force, or by a recovery
+            now = time.monotonic()
+            self._unknown_since = self._unknown_since if self._unknown_since is not None else now
+            self.last_error = error
+            return now - self._unknown_since < PATIENCE_S
+        except SessionError as error:
             self.last_error = error
             return False
-        except (CorruptStore, StorageError):
-            pass  # the watch sees for itself, and has more patience
+        except Exception:  # noqa: BLE001 - the watch sees for itself, and has more patience
+            return True
+        self._unknown_since = None
         return True
 
     def _look_out(self) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from gitctx.context import Context
-from gitctx.errors import InvalidInput, LeaseLost, SessionEnded, SessionTaken
+from gitctx.errors import InvalidInput, LeaseLost, SessionEnded, SessionNotFound, SessionTaken, StorageError
 from gitctx.sessions import Machine, Session, Sessions
 from gitctx.store import Store
 from gitctx.sync import live as living
@@ -19,6 +19,7 @@ from gitctx.sync import watch as watching
 from gitctx.sync.switch import pause, resume
 from gitctx.values import WatchedChange
 from gitctx_testkit.children import Child
+from gitctx_testkit.git import git
 from gitctx_testkit.processes import children, wait_until
 
 CONTEXT = "refs/heads/context"
@@ -239,6 +240,41 @@ def test_it_ends_when_somebody_else_ends_its_session(
         ctx.sessions.recover(session.id, actor="planner")
     wait_for_state(session, "off")
     assert type(session.sync.last_error) is (SessionEnded if how == "ended" else SessionTaken)
+
+
+def test_a_session_that_is_unknown_for_a_moment_goes_on(
+    store: Store, ctx: Context, session: Session, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its branch is moved by force, and back: only when it stays unknown there is nothing left to keep in step."""
+    monkeypatch.setattr(living, "_LOOK_UP_EVERY_S", 0.01)
+    session.sync.start(told)
+    known = git(store.path, "rev-parse", "sessions")
+    git(store.path, "update-ref", "refs/heads/sessions", f"{known}~1")
+    wait_until(lambda: isinstance(session.sync.last_error, SessionNotFound), PATIENCE_S)
+    ctx.put("a", "1")
+    told.wait_for("a")
+    git(store.path, "update-ref", "refs/heads/sessions", known)
+    ctx.put("b", "1")
+    told.wait_for("a", "b")
+    monkeypatch.setattr(living, "PATIENCE_S", 0.0)
+    git(store.path, "update-ref", "refs/heads/sessions", f"{known}~1")
+    wait_for_state(session, "off")
+    git(store.path, "update-ref", "refs/heads/sessions", known)
+
+
+def test_where_no_thread_is_to_be_had_it_stays_off(
+    session: Session, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as few:
+        few.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(StorageError, match="no thread"):
+            session.sync.start(told)
+    assert session.sync.state == "off"
+    session.sync.start(told)
+    assert session.sync.state == "running"
 
 
 def test_a_forked_child_has_no_part_in_it(ctx: Context, session: Session, told: Told) -> None:
