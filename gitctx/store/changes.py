@@ -90,12 +90,7 @@ class Changes:
             tree = self._repository.read_commit(since).tree
             self._repository.read_tree(tree)
         except (ObjectMissing, BrokenHistory) as error:
-            raise RevisionNotFound(
-                f"the revision {since} can't be read any more, so nobody can tell what changed since",
-                hint="perhaps it was rotated away: read what you need anew (`gitctx ls`, `gitctx get`) and go on from "
-                "the head that you read",
-                details={"revision": since},
-            ) from error
+            raise place_lost(since) from error
         return View(self._repository, Revision(since), tree)
 
     # -- the way ------------------------------------------------------------------------------------------------------
@@ -190,6 +185,16 @@ class Changes:
             among = touched if number else wanted
             touched = {key: after for key, _, after in compared if key in among}
         return touched
+
+
+def place_lost(since: str) -> RevisionNotFound:
+    """The error for a revision from which there is no going on."""
+    return RevisionNotFound(
+        f"the revision {since} can't be read any more, so nobody can tell what changed since",
+        hint="perhaps it was rotated away: read what you need anew (`gitctx ls`, `gitctx get`) and go on from "
+        "the head that you read",
+        details={"revision": since},
+    )
 
 
 def _told(revision: str, made: Sequence[tuple[Change, Commit]]) -> tuple[WatchedChange, ...]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from gitctx.errors import CorruptStore, GitctxError, RevisionNotFound, StorageError
 from gitctx.format.keys import check_prefix
-from gitctx.store.changes import Changes
+from gitctx.store.changes import Changes, place_lost
 from gitctx.sync.pace import Pace
 from gitctx.sync.switch import is_paused
 from gitctx.values import Revision, WatchedChange
@@ -228,4 +228,13 @@ class Watch:
             self._failing_since = now
         elif now - self._failing_since >= PATIENCE_S:
             self._failing_since = None
+            if self._reached is not None and self._head_is_sound():
+                raise place_lost(self._reached) from error
             raise error
+
+    def _head_is_sound(self) -> bool:
+        """Whether all that a watch needs of the head can be read: then it is where this one is that can't."""
+        try:
+            return any(True for _ in self._all_at_once.between(None, self._branch.head()))
+        except (CorruptStore, StorageError):
+            return False

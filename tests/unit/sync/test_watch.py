@@ -10,6 +10,7 @@ import pytest
 
 from gitctx.context import Context
 from gitctx.errors import BrokenHistory, InvalidInput, InvalidKey, RevisionNotFound, WaitTimeout
+from gitctx.recovery import Recovery
 from gitctx.store import Store
 from gitctx.sync import watch as watching
 from gitctx.sync.switch import is_paused, pause, paused, resume
@@ -189,6 +190,30 @@ def test_a_watch_from_a_revision_that_is_gone_says_so(ctx: Context) -> None:
         ctx.watch(since="no-such-checkpoint")
     with pytest.raises(InvalidKey):
         ctx.watch("../x")
+
+
+def test_what_a_recovery_could_not_give_back_loses_the_place_and_the_rest_can_be_told_anew(
+    store: Store, ctx: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "PATIENCE_S", 0.0)
+    ctx.put("a", "1")
+    packs = store.path / "objects" / "pack"
+    before = set(packs.iterdir())
+    own = Store.open(store.path)
+    with Context(own, actor="watcher").watch() as watch:
+        lost = ctx.put("b/b", "1").revision
+        assert keys(watch, 1) == ["b/b"]
+        for file in set(packs.iterdir()) - before:
+            file.unlink()
+        assert Recovery(store.path).apply().changed
+        own.repository._drop_handle()
+        own.repository._trees.clear()
+        with pytest.raises(RevisionNotFound, match=lost):
+            watch.next(PATIENCE_S)
+        watch.begin_anew()
+        assert [change.key for change in watch.next_revision(PATIENCE_S)] == ["a"]
+        Context(Store.open(store.path), actor="planner").put("c", "1")
+        assert keys(watch, 1) == ["c"]
 
 
 # -- the switch -------------------------------------------------------------------------------------------------------
