@@ -503,3 +503,26 @@ def test_a_place_that_was_chosen_stays(clones: Clones) -> None:
     assert refs_of(clones.hub) == ["refs/gitctx/heads/context", "refs/gitctx/heads/sessions"]
     two = clones.join("two")
     assert two.head() == one.head()
+
+
+def test_what_plain_git_pushed_to_the_remote_is_kept(clones: Clones) -> None:
+    """Files that no key can name, and links: not ours, and not ours to drop."""
+    one, two = clones.pair()
+    one.ctx.put("a", "1")
+    one.exchange()
+    work = clones.folder / "work"
+    git(clones.folder, "clone", "-q", "-b", "context", str(clones.hub.path), str(work))
+    (work / "-odd").write_text("odd\n")
+    (work / "folder").mkdir()
+    (work / "folder" / "tool").write_text("#!/bin/sh\n")
+    (work / "folder" / "tool").chmod(0o755)
+    (work / "link").symlink_to("a")
+    git(work, "add", "--", "./-odd", "folder", "link")
+    git(work, "commit", "-q", "-m", "by hand")
+    git(work, "push", "-q", "origin", "context")
+    two.ctx.put("b", "2")
+    two.exchange()
+    clones.settle()
+    listed = git(one.path, "ls-tree", "-r", "--format=%(objectmode) %(path)", "context").splitlines()
+    assert {"100644 -odd", "120000 link", "100644 a", "100644 b"} <= set(listed)
+    assert one.ctx.get("folder/tool").text() == "#!/bin/sh\n"
