@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx.errors import InvalidKey
@@ -342,10 +342,12 @@ def walk(trees: TreeReader, folder: Folder, prefix: str = "") -> Iterator[tuple[
 
 
 def compare(
-    trees: TreeReader, before: Folder, after: Folder, prefix: str = ""
+    trees: TreeReader, before: Folder, after: Folder, prefix: str = "", *, places: Container[str] | None = None
 ) -> Iterator[tuple[str, str | None, str | None]]:
     """Entries that differ between two folders, as (key, etag before, etag after), unsorted. Equal sub-trees cost
     nothing.
+
+    With `places` only of the keys in it, and only folders in it (ending in a slash) are looked into.
     """
     if before == after:
         return
@@ -353,10 +355,10 @@ def compare(
         key = prefix + name
         old_etag = old.entry.oid if old.entry else None
         new_etag = new.entry.oid if new.entry else None
-        if old_etag != new_etag:
+        if old_etag != new_etag and (places is None or key in places):
             yield key, old_etag, new_etag
-        if old.folder or new.folder:
-            yield from compare(trees, old.folder, new.folder, key + "/")
+        if (old.folder or new.folder) and (places is None or key + "/" in places):
+            yield from compare(trees, old.folder, new.folder, key + "/", places=places)
 
 
 def _differing(trees: TreeReader, before: Folder, after: Folder) -> Iterator[tuple[str, Found, Found]]:

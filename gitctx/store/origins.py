@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,6 +12,10 @@ from gitctx.repository import Repository
 
 _FEW = 8
 """Of so few keys each is looked up in a commit; of more, the commit is compared with the one before it."""
+
+
+_LOOK_CLOSER_AT = frozenset(2**power for power in range(3, 20))
+"""So many keys left to find: then the folders of those that were found needn't be looked into any more."""
 
 
 class Origin(NamedTuple):
@@ -33,17 +37,30 @@ def find_origins(repository: Repository, head: str, hide: Sequence[str], keys: I
     top = repository.read_commit(head)
     wanted = {key: _etag(repository, top.tree, key) for key in keys}
     found: dict[str, Origin] = {}
+    places = _places(wanted)
     for revision, commit in repository.walk(head, hide):
         if not wanted:
             break
-        for key in _touched(repository, commit, wanted):
+        for key in _touched(repository, commit, wanted, places):
             if _etag(repository, commit.tree, key) == wanted[key]:
                 found[key] = _origin(revision, commit)
                 del wanted[key]
+                places = _places(wanted) if len(wanted) in _LOOK_CLOSER_AT else places
     return {**dict.fromkeys(wanted, _origin(head, top)), **found}
 
 
-def _touched(repository: Repository, commit: Commit, wanted: Mapping[str, str | None]) -> list[str]:
+def _places(keys: Iterable[str]) -> frozenset[str]:
+    """The keys, and all folders above them (each ending in a slash)."""
+    places = set(keys)
+    for key in keys:
+        segments = key.split("/")
+        places.update("/".join(segments[:count]) + "/" for count in range(1, len(segments)))
+    return frozenset(places)
+
+
+def _touched(
+    repository: Repository, commit: Commit, wanted: Mapping[str, str | None], places: Container[str]
+) -> list[str]:
     parents = [repository.read_commit(parent).tree for parent in commit.parents]
     if not parents:
         return [key for key in wanted if _etag(repository, commit.tree, key) is not None]
@@ -55,7 +72,7 @@ def _touched(repository: Repository, commit: Commit, wanted: Mapping[str, str | 
         ]
     touched = set(wanted)
     for tree in parents:
-        touched &= {key for key, _, _ in layout.compare(repository, (tree,), (commit.tree,))}
+        touched &= {key for key, _, _ in layout.compare(repository, (tree,), (commit.tree,), places=places)}
     return sorted(touched)
 
 
