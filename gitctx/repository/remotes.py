@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,8 +77,9 @@ class Remotes:
         with translated(self._repository.path):
             config = pygit2.Config(str(self._repository.path / "config"))
             config[f"remote.{name}.{_NAMESPACE}"] = namespace
-            config.set_multivar(f"remote.{name}.fetch", ".*", fetch_refspecs(name, namespace)[0])
-            for refspec in fetch_refspecs(name, namespace)[1:]:
+            with suppress(KeyError):
+                config.delete_multivar(f"remote.{name}.fetch", ".*")
+            for refspec in fetch_refspecs(name, namespace):
                 config.set_multivar(f"remote.{name}.fetch", "^$", refspec)
         return self.get(name)
 

@@ -207,9 +207,11 @@ class Repository:
         )
 
     def config(self) -> dict[str, str]:
-        """The repository's own configuration, names in lower case."""
+        """The repository's own configuration, names in lower case (but what is between two dots, as in
+        `remote.NAME.url`, as it is).
+        """
         with translated(self.path):
-            return {entry.name.lower(): entry.value or "" for entry in pygit2.Config(str(self.path / "config"))}
+            return {entry.name: entry.value or "" for entry in pygit2.Config(str(self.path / "config"))}
 
     def set_config(self, name: str, value: str | bool | int) -> None:
         """Set one value in the repository's own configuration."""
