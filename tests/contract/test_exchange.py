@@ -13,6 +13,7 @@ from gitctx.errors import FormatUnsupported, LockTimeout, RemoteNotFound, Remote
 from gitctx.store import Store
 from gitctx_testkit.audit import assert_written_once, ids_in_history
 from gitctx_testkit.clones import Clones, Machine
+from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.git import git
 from gitctx_testkit.hosted import Hosted
 from gitctx_testkit.processes import together
@@ -526,3 +527,26 @@ def test_what_plain_git_pushed_to_the_remote_is_kept(clones: Clones) -> None:
     listed = git(one.path, "ls-tree", "-r", "--format=%(objectmode) %(path)", "context").splitlines()
     assert {"100644 -odd", "120000 link", "100644 a", "100644 b"} <= set(listed)
     assert one.ctx.get("folder/tool").text() == "#!/bin/sh\n"
+
+
+@pytest.mark.parametrize("count", few_or_many(1_000, 10_000))
+def test_a_machine_that_was_offline_for_many_writes_comes_back_with_all_of_them(clones: Clones, count: int) -> None:
+    one, two = clones.pair()
+    common = count // 20
+    ids = []
+    for machine, number in ((two, count // 5), (one, count)):
+        for each in range(number):
+            key = f"common/{each}" if each < common else f"{machine.name}/{each % 97}/{each}"
+            ids.append(machine.ctx.put(key, f"{machine.name} {each}").id)
+    two.exchange()
+    report = one.exchange()
+    assert report.rounds == 1
+    settled = report.branch("context").settled
+    assert sorted(each.key for each in settled) == sorted(f"common/{each}" for each in range(common))
+    assert len({each.superseded for each in settled}) == common
+    two.exchange()
+    assert one.head() == two.head()
+    assert git(two.path, "rev-list", "--merges", "--count", "context") == "1"
+    assert two.ctx.get("common/0").text() == "one 0"
+    assert len(two.content()) == count + count // 5 - common
+    assert_written_once(two.path, ids)
