@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gitctx.errors import InvalidInput, RemoteNotFound
+from gitctx.format.strategies import strategy_named
 from gitctx.repository.discovery import remotes_of_project
 from gitctx.repository.network import Network
 from gitctx.repository.remotes import NAMESPACES, Remotes, tracking
@@ -121,9 +122,10 @@ class Sync:
         (`Config.network_timeout_s`). `stop`, once set, ends it within a second.
 
         The report says what the remote refused (`complete` is False then). Raises RemoteNotFound, RemoteUnreachable,
-        RemoteAuthFailed, StoresApart, FormatUnsupported, LockTimeout, and what `Branch.write` raises; whatever it
-        raises, nothing is lost, and what had come in or gone out by then has.
+        RemoteAuthFailed, StoresApart, FormatUnsupported, ConfigInvalid, LockTimeout, and what `Branch.write` raises;
+        whatever it raises, nothing is lost, and what had come in or gone out by then has.
         """
+        _check_strategy(strategy)
         chosen = self.remote(remote)
         stop = stop or threading.Event()
         with woken_by(stop.set), self._network(stop) as network:
@@ -178,10 +180,11 @@ class Sync:
 
         `on_report` gets the name of the remote, and the report or the error of each exchange that did or failed at
         something; it is called from a thread for each remote. A remote that fails is left alone for longer and longer,
-        a minute at most. Raises RemoteNotFound.
+        a minute at most. Raises RemoteNotFound, ConfigInvalid.
         """
         from gitctx.sync.keeping import keep_exchanging
 
+        _check_strategy(strategy)
         names = [self.remote(name).name for name in remotes] if remotes else [each.name for each in self.remotes()]
         if not names:
             self.remote()
@@ -190,3 +193,9 @@ class Sync:
 
     def _network(self, stop: threading.Event | None) -> Network:
         return Network(self.store.path, timeout_s=self.store.config.network_timeout_s, cancel=stop)
+
+
+def _check_strategy(strategy: StrategyChoice) -> None:
+    """Before anything is asked of a remote. Raises ConfigInvalid."""
+    if isinstance(strategy, str):
+        strategy_named(strategy)

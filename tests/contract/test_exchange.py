@@ -9,7 +9,7 @@ import pytest
 
 from gitctx import failpoints
 from gitctx.context import Context
-from gitctx.errors import FormatUnsupported, LockTimeout, RemoteNotFound, RemoteUnreachable, StoresApart
+from gitctx.errors import ConfigInvalid, FormatUnsupported, LockTimeout, RemoteNotFound, RemoteUnreachable, StoresApart
 from gitctx.store import Store
 from gitctx_testkit.audit import assert_written_once, ids_in_history
 from gitctx_testkit.clones import Clones, Machine
@@ -404,6 +404,29 @@ def test_a_second_machine_finds_the_store_though_the_remote_refused_its_sessions
     assert not one.exchange().complete
     two = clones.join("two")
     assert two.content() == {"a": "1"}
+    clones.hub.refuse_nothing()
+    for machine in (one, two):
+        machine.ctx.sessions.start(actor=machine.name, agent="test").end()
+    clones.settle()
+    assert {each.record.actor for each in one.ctx.sessions.list()} == {"one", "two"}
+
+
+def test_a_store_that_exchanges_with_itself_stays_as_it_is(clones: Clones) -> None:
+    one = clones.begin("one", remote=False)
+    one.ctx.put("a", "1")
+    one.ctx.checkpoints.create("here")
+    one.ctx.sync.add_remote("itself", str(one.path))
+    before = one.refs()
+    for _ in range(2):
+        assert not one.exchange().changed
+    assert one.refs() == before
+
+
+def test_a_strategy_that_there_isnt_is_refused_before_anything_is_asked(clones: Clones) -> None:
+    one = clones.begin("one")
+    with pytest.raises(ConfigInvalid, match="there is no strategy"):
+        one.exchange(strategy="newest")
+    assert refs_of(clones.hub) == []
 
 
 # -- stores that began apart, and what is no store --------------------------------------------------------------------

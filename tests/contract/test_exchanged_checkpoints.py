@@ -187,6 +187,20 @@ def test_one_that_cant_be_made_here_stays_on_the_remote(clones: Clones) -> None:
         assert two.checkpoints().keys() == {"a/b"}
 
 
+def test_a_name_may_become_a_folder_of_names(clones: Clones) -> None:
+    one, two = clones.pair()
+    one.ctx.checkpoints.create("a")
+    clones.settle()
+    for machine in (one, two):
+        machine.ctx.checkpoints.delete("a")
+    one.ctx.checkpoints.create("a/b")
+    for _ in range(2):
+        one.exchange()
+        two.exchange()
+    assert one.checkpoints().keys() == two.checkpoints().keys() == tags_of(clones.hub) == {"a/b"}
+    assert one.exchange().complete
+
+
 def test_what_was_deleted_there_isnt_sent_again_after_an_exchange_that_was_cut(clones: Clones) -> None:
     one, two = clones.pair()
     one.ctx.checkpoints.create("gone")

@@ -108,6 +108,7 @@ def test_a_password_in_a_url_is_never_shown(cli: Any) -> None:
         (("sync", "none"), 3, "remote_not_found"),
         (("sync",), 3, "remote_not_found"),
         (("sync", "--watch"), 3, "remote_not_found"),
+        (("sync", "--strategy", "newest"), 3, "remote_not_found"),
         (("claim", "c", "--remote"), 3, "remote_not_found"),
         (("conflict", "resolve", "none", "--standing"), 3, "conflict_not_found"),
         (("conflict", "resolve", "none", "--standing", "--waiting"), 2, None),
