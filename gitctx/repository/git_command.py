@@ -38,13 +38,14 @@ _SCRUBBED = (
     "GIT_AUTHOR_NAME",
     "GIT_AUTHOR_EMAIL",
     "GIT_AUTHOR_DATE",
-    "GIT_COMMITTER_NAME",
-    "GIT_COMMITTER_EMAIL",
     "GIT_COMMITTER_DATE",
 )
 _PREFIX = [
     "env",
     *(part for name in _SCRUBBED for part in ("-u", name)),
+    # What it moves is logged. Not told who does it, git asks the network for this host's full name, and waits for it.
+    "GIT_COMMITTER_NAME=gitctx",
+    "GIT_COMMITTER_EMAIL=gitctx@gitctx.invalid",
     "GIT_TERMINAL_PROMPT=0",
     "GIT_OPTIONAL_LOCKS=0",
     "GIT_NO_LAZY_FETCH=1",
