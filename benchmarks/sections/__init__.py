@@ -15,6 +15,7 @@ NAMES = (
     "agents",
     "reads",
     "seen",
+    "sync",
     "watch",
     "wide-folder",
     "cost-curve",

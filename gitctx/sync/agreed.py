@@ -41,12 +41,13 @@ class Agreed:
         """Nothing is known of it any more."""
         self._now.pop(name, None)
 
-    def save(self) -> None:
-        """Write down what changed. Raises GitFailed."""
-        lines = [
-            f"update {self._prefix}{name} {oid}\n" for name, oid in self._now.items() if self._saved.get(name) != oid
-        ]
-        lines += [f"delete {self._prefix}{name}\n" for name in self._saved.keys() - self._now.keys()]
+    def save(self, kind: str = "") -> None:
+        """Write down what changed, perhaps of one kind (`tags/`) only. Raises GitFailed."""
+        saved, now = (
+            {name: oid for name, oid in all_.items() if name.startswith(kind)} for all_ in (self._saved, self._now)
+        )
+        lines = [f"update {self._prefix}{name} {oid}\n" for name, oid in now.items() if saved.get(name) != oid]
+        lines += [f"delete {self._prefix}{name}\n" for name in saved.keys() - now.keys()]
         if lines:
             self._repository.git("update-ref", "--stdin", stdin="".join(sorted(lines)).encode())
-            self._saved = dict(self._now)
+            self._saved = {**{name: oid for name, oid in self._saved.items() if name not in saved}, **now}
