@@ -82,6 +82,7 @@ def _calls(template: Path, folder: Path, act: Act, durability: Durability, only:
 def _check(ctx: Context, act: Act, before: str, log: list[bytes], error: GitctxError | None) -> None:
     """What holds after an attempt that failed (or not) with this error."""
     path = ctx.store.path
+    head = head_of(path)
     if error is None:
         assert ids_in_history(path)[0] == "the-write"
     elif outcome_of(error) == "no":
@@ -90,8 +91,8 @@ def _check(ctx: Context, act: Act, before: str, log: list[bytes], error: GitctxE
     else:
         assert isinstance(error, OutcomeUnknown)
         assert error.id == "the-write", "the caller couldn't repeat it"
-        assert head_of(path) != before, "unknown only when the ref may have moved"
-    if head_of(path) == before:
+        assert head != before, "unknown only when the ref may have moved"
+    if head == before:
         assert reflog_lines(path) == log, "the reflog tells of a write that didn't happen"
     other = Context(Store.open(path, Config(durability="relaxed")), actor="coder-1")
     other.put("plan/after.md", "the store works at once")
@@ -115,12 +116,12 @@ def test_one_call_that_fails_never_loses_or_invents_a_write(
     templates: dict[str, Path], tmp_path: Path, state: str, act: Act, durability: Durability
 ) -> None:
     calls = _calls(templates[state], tmp_path, act, durability, None)
+    before, log = head_of(templates[state]), reflog_lines(templates[state])
     refused = 0
     assert calls > 25
     for number in range(calls):
         code = ERRNOS[number % len(ERRNOS)]
         ctx = _fresh(templates[state], tmp_path, durability)
-        before, log = head_of(ctx.store.path), reflog_lines(ctx.store.path)
         error: GitctxError | None = None
         with disk(number, code) as watched:
             try:
@@ -139,9 +140,9 @@ def test_a_disk_that_is_full_from_any_moment_on_never_loses_or_invents_a_write(
     templates: dict[str, Path], tmp_path: Path, act: Act
 ) -> None:
     calls = _calls(templates["_quiet"], tmp_path, act, "durable", WRITING)
+    before, log = head_of(templates["_quiet"]), reflog_lines(templates["_quiet"])
     for number in range(calls):
         ctx = _fresh(templates["_quiet"], tmp_path, "durable")
-        before, log = head_of(ctx.store.path), reflog_lines(ctx.store.path)
         error: GitctxError | None = None
         with disk(number, errno.ENOSPC, only=WRITING, lasting=True):
             try:
@@ -154,9 +155,9 @@ def test_a_disk_that_is_full_from_any_moment_on_never_loses_or_invents_a_write(
 def test_a_disk_that_dies_at_any_moment_never_gives_a_wrong_answer(templates: dict[str, Path], tmp_path: Path) -> None:
     """Nothing can be undone on it either: a reflog line may stay behind, but no more than that."""
     calls = _calls(templates["_quiet"], tmp_path, put_many, "durable", None)
+    before = head_of(templates["_quiet"])
     for number in range(calls):
         ctx = _fresh(templates["_quiet"], tmp_path, "durable")
-        before = head_of(ctx.store.path)
         error: GitctxError | None = None
         with disk(number, errno.EIO, lasting=True):
             try:
