@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
+import tempfile
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from gitctx.config import Config
@@ -16,14 +19,27 @@ from gitctx_testkit.audit import head_of
 from gitctx_testkit.git import git
 from gitctx_testkit.hosted import Hosted
 
+HUB = "hub.git"
 _TAGS = "refs/tags/"
+_BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@cache
+def _pair() -> Path:
+    """A folder with a hub and two machines that have exchanged all."""
+    made = Clones(Path(tempfile.mkdtemp(prefix="gitctx-pair-")), _BEGIN - timedelta(days=1))
+    atexit.register(shutil.rmtree, made.folder, ignore_errors=True)
+    one = made.begin("one")
+    one.exchange()
+    made.join("two")
+    return made.folder
 
 
 class Clock:
     """Each look is a second later than the one before, on whatever machine: what was written later is later."""
 
-    def __init__(self) -> None:
-        self._now = datetime(2026, 1, 1, tzinfo=UTC)
+    def __init__(self, begin: datetime) -> None:
+        self._now = begin
 
     def __call__(self) -> datetime:
         self._now += timedelta(seconds=1)
@@ -33,12 +49,12 @@ class Clock:
 class Clones:
     """Machines below a folder, and one empty bare repository that serves them all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, begin: datetime = _BEGIN) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.hub = Hosted(folder / "hub.git")
+        self.hub = Hosted(folder / HUB)
         self.machines: list[Machine] = []
-        self.config = Config(durability="relaxed", clock=Clock(), sleep=_nap)
+        self.config = Config(durability="relaxed", clock=Clock(begin), sleep=_nap)
 
     def begin(self, name: str, *, remote: bool = True) -> Machine:
         """A machine with a store of its own, which knows the hub as `origin`."""
@@ -59,10 +75,19 @@ class Clones:
         return self._machine(name)
 
     def pair(self) -> tuple[Machine, Machine]:
-        """Two machines of one store that have exchanged all."""
-        one = self.begin("one")
-        one.exchange()
-        return one, self.join("two")
+        """Two machines of one store that have exchanged all: copies of a pair that is made once, where that will do."""
+        if self.machines or self.hub.path != self.folder / HUB:
+            one = self.begin("one")
+            one.exchange()
+            return one, self.join("two")
+        model = _pair()
+        shutil.rmtree(self.hub.path)
+        for name in (HUB, "one", "two"):
+            shutil.copytree(model / name, self.folder / name)
+        for name in ("one", "two"):
+            config = self.folder / name / "store.git" / "config"
+            config.write_text(config.read_text().replace(str(model), str(self.folder)))
+        return self._machine("one"), self._machine("two")
 
     def settle(self, *machines: Machine) -> None:
         """Exchange until nobody has anything new: all are the same then. AssertionError if that never comes."""
