@@ -95,6 +95,7 @@ class Keeper:
         self._published: tuple[str | None, ...] = ()
         self._network = Network(store.path, timeout_s=store.config.network_timeout_s, cancel=stop)
         self._crowd = 0.0
+        self._refused: object = None
 
     def run(self) -> None:
         """Until `stop` is set."""
@@ -115,16 +116,23 @@ class Keeper:
             report = error
         if self._stop.is_set() and isinstance(report, GitctxError):
             return report
-        failed = isinstance(report, GitctxError) or not report.complete
-        self._failures = self._failures + 1 if failed else 0
+        self._failures = self._failures + 1 if _failed(report) else 0
+        refused: object = None
         if isinstance(report, GitctxError):
             self._network.close()  # a connection that is kept open may be what fails
         else:
-            self._published = self._read_heads(tracking(self._name))
+            there = self._read_heads(tracking(self._name))
+            # What was refused isn't tried again before something is written.
+            self._published = tuple(
+                each.head if each.refused else known for each, known in zip(report.branches, there, strict=True)
+            )
             if report.changed:
                 self._changed_at = self._monotonic()
-        if failed or (isinstance(report, Exchanged) and report.changed):
+            refused = [each.refused for each in report.branches], report.checkpoints.refused
+        news = refused != self._refused and isinstance(report, Exchanged) and not report.complete
+        if isinstance(report, GitctxError) or report.changed or news:
             self._on_report(self._name, report)
+        self._refused = refused
         return report
 
     def _exchange(self) -> Exchanged:
@@ -145,9 +153,10 @@ class Keeper:
     def _pause_after(self, report: Exchanged | GitctxError) -> float:
         """How long nothing at all is done."""
         config = self._store.config
-        if isinstance(report, GitctxError) or not report.complete:
+        if _failed(report):
             longest = min(_FIRST_BACKOFF_S * 2 ** (self._failures - 1), _LONGEST_BACKOFF_S)
             return config.rng.uniform(longest / 2, longest)
+        assert isinstance(report, Exchanged)
         if report.rounds == 0:
             return 0.0
         self._crowd = max(report.rounds - 1.0, 0.8 * self._crowd)
@@ -170,3 +179,10 @@ class Keeper:
     def _read_heads(self, place: str = "refs/") -> tuple[str | None, ...]:
         """What the branches are here, or were last known to be on a remote."""
         return tuple(self._store.repository.read_ref(f"{place}heads/{name}") for name in (CONTEXT, SESSIONS))
+
+
+def _failed(report: Exchanged | GitctxError) -> bool:
+    """Whether the remote is to be left alone for a while. A checkpoint or sessions that it doesn't take hold nothing
+    up.
+    """
+    return isinstance(report, GitctxError) or not report.branch(CONTEXT).up_to_date
