@@ -30,7 +30,6 @@ from gitctx.values import BranchExchanged, Exchanged, Remote, Revision
 
 AT_ONCE = 100
 """So many refs are pushed by one command; each of them by its own compare-and-swap."""
-_LONGEST_PAUSE_S = 1.0
 _LOCK_LOOK_EVERY_S = 0.05
 _MANY_PACKS = 64
 _HOOK_DECLINED = "pre-receive hook declined"
@@ -124,7 +123,7 @@ class Exchange:
                 if not raced:
                     break
                 # Whoever lost most goes first: others that lost the same race leave it the time for a round.
-                longest = min(2 * (config.monotonic() - began) / self._rounds, _LONGEST_PAUSE_S)
+                longest = (config.monotonic() - began) / self._rounds
                 pause = config.rng.uniform(0, longest)
                 if config.monotonic() + pause > deadline or self._stop.is_set():
                     break

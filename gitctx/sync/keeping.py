@@ -21,9 +21,9 @@ from gitctx.values import Exchanged
 
 LOOK_EVERY_S = 0.02
 """How often the heads here are looked at."""
-REST_ROUNDS = 2.0
-"""So many times as long as a push took, who has pushed leaves the remote to others, so that each gets its turn; longer
-where races are lost.
+REST_ROUNDS = 0.5
+"""So many times as long as a push took, who has pushed leaves the remote to others, so that each gets its turn; for as
+many times longer as races were lost lately.
 """
 LONGEST_REST_S = 0.8
 DEADLINE_S = 10.0
@@ -39,7 +39,7 @@ class _Pace(NamedTuple):
     until_s: float
 
 
-_PACES = (_Pace(0.3, 60.0), _Pace(1.0, 600.0), _Pace(5.0, float("inf")))
+_PACES = (_Pace(0.25, 60.0), _Pace(1.0, 600.0), _Pace(5.0, float("inf")))
 
 OnReport = Callable[[str, Exchanged | GitctxError], None]
 
@@ -104,8 +104,10 @@ class Keeper:
                 if is_paused(self._store.path):
                     self._stop.wait(_PAUSED_LOOK_S)
                     continue
-                self._stop.wait(self._pause_after(self._once()))
-                self._wait_until_due()
+                report = self._once()
+                asked_at = self._monotonic()
+                self._stop.wait(self._pause_after(report))
+                self._wait_until_due(asked_at + self._every_s())
         finally:
             self._network.close()
 
@@ -164,9 +166,8 @@ class Keeper:
         longest = min((REST_ROUNDS + self._crowd) * round_s, LONGEST_REST_S)
         return config.rng.uniform(0.75 * longest, longest)
 
-    def _wait_until_due(self) -> None:
+    def _wait_until_due(self, due: float) -> None:
         """Sleep until something was written here, or it is time to see what others wrote."""
-        due = self._monotonic() + self._every_s()
         while not self._stop.is_set() and self._monotonic() < due and self._read_heads() == self._published:
             self._stop.wait(LOOK_EVERY_S)
 

@@ -94,7 +94,8 @@ def serving(kind: str, network: Network, folder: Path) -> Iterator[SshServer | H
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param("ssh", marks=pytest.mark.sshd), pytest.param("http", marks=pytest.mark.nginx)]
+    "kind",
+    [pytest.param("http", marks=pytest.mark.nginx), pytest.param("ssh", marks=[pytest.mark.sshd, pytest.mark.soak])],
 )
 def test_both_sides_of_a_partition_write_and_agree_when_the_cable_is_back(
     network: Network, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -68,7 +68,7 @@ def a_write_gets_there(context: Context, meeting: Meeting, text: str) -> None:
     wait_until(lambda: meeting.ids()[id] == 1, PATIENCE_S)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_soon_and_leaves_no_process(
     meeting: Meeting, number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,8 +87,7 @@ def test_a_signal_ends_it_soon_and_leaves_no_process(
     temporary.rmdir()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM])
-def test_a_signal_ends_it_while_the_server_hangs(meeting: Meeting, number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_ends_it_while_the_server_hangs(meeting: Meeting, tmp_path: Path) -> None:
     meeting.store("one")
     with meeting.proxy() as proxy:
         context = meeting.store("other", url=proxy.through(meeting.url))
@@ -98,12 +97,12 @@ def test_a_signal_ends_it_while_the_server_hangs(meeting: Meeting, number: signa
             proxy.hang()
             context.put("plan/b", "this hangs")
             wait_until(lambda: len(started_by(mark)) > 1, PATIENCE_S)
-            process.send_signal(number)
+            process.send_signal(signal.SIGTERM)
             process.wait(QUICK_S)
             wait_until(lambda: not started_by(mark), QUICK_S)
 
 
-@pytest.mark.parametrize("kills", few_or_many(3, 60))
+@pytest.mark.parametrize("kills", few_or_many(2, 60))
 def test_killed_at_any_moment_under_load_the_next_one_finishes(meeting: Meeting, kills: int) -> None:
     rng = random.Random(kills)
     one, other = meeting.store("one"), meeting.store("other")
@@ -127,7 +126,7 @@ def test_two_of_them_on_one_store_do_not_get_in_each_others_way(meeting: Meeting
     one, other = meeting.store("one"), meeting.store("other")
     ids: list[str] = []
     with watching(one.store.path) as first, watching(one.store.path) as second, watching(other.store.path):
-        for number in range(40):
+        for number in range(20):
             ids.append(one.put(f"one/{number}", "x").id)
             ids.append(other.put(f"other/{number}", "x").id)
             time.sleep(0.02)
