@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from gitctx.config import Config
 from gitctx.context import Context
 from gitctx.errors import GitctxError
@@ -21,6 +23,15 @@ from gitctx_testkit.http_server import HttpServer
 from gitctx_testkit.ssh_server import SshServer
 
 CONTEXT_REF = "refs/heads/context"
+ssh_in_soak_only = pytest.mark.parametrize(
+    "server",
+    [
+        pytest.param("http", marks=pytest.mark.nginx),
+        pytest.param("ssh", marks=[pytest.mark.sshd, pytest.mark.soak]),
+    ],
+    indirect=True,
+)
+"""For what no server does in its own way: once in the suite."""
 
 
 class Meeting:

@@ -14,7 +14,7 @@ from gitctx.errors import RemoteUnreachable
 from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.fault_proxy import FaultProxy
 from gitctx_testkit.processes import wait_until
-from gitctx_testkit.working_clones import Meeting, keeping
+from gitctx_testkit.working_clones import Meeting, keeping, ssh_in_soak_only
 
 PATIENCE_S = 60.0
 _HARMLESS = 2
@@ -90,6 +90,7 @@ def test_a_reply_that_is_lost_after_the_server_has_committed_is_settled_in_the_s
     assert_all_settled(meeting, near, far, ids)
 
 
+@ssh_in_soak_only
 def test_a_reply_lost_by_a_network_that_stays_down_is_settled_by_the_next_exchange(
     meeting: Meeting, broken: FaultProxy
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_reply_lost_by_a_network_that_stays_down_is_settled_by_the_next_exchan
     assert far.get("plan/a").text() == "near, later"
 
 
+@ssh_in_soak_only
 def test_joining_through_a_network_that_cuts_leaves_no_half_store(meeting: Meeting, broken: FaultProxy) -> None:
     near = meeting.store("near")
     rng = random.Random(1)
@@ -129,6 +131,7 @@ def test_joining_through_a_network_that_cuts_leaves_no_half_store(meeting: Meeti
     assert meeting.store("far", url=broken.through(meeting.url)).get("plan/a").value == large
 
 
+@ssh_in_soak_only
 def test_a_slow_network_is_only_slow(meeting: Meeting, broken: FaultProxy) -> None:
     near, far = meeting.store("near"), meeting.store("far", url=broken.through(meeting.url))
     ids = [near.put("plan/a", "near").id, far.put("plan/b", "far").id]
@@ -136,6 +139,7 @@ def test_a_slow_network_is_only_slow(meeting: Meeting, broken: FaultProxy) -> No
     assert_all_settled(meeting, near, far, ids)
 
 
+@ssh_in_soak_only
 def test_a_dead_remote_is_reported_and_left_alone_while_writes_go_on_and_it_comes_back(
     meeting: Meeting, broken: FaultProxy
 ) -> None:
@@ -185,6 +189,7 @@ def test_kept_in_step_through_a_network_that_keeps_breaking_all_arrives_once(
     meeting.assert_once(ids)
 
 
+@pytest.mark.parametrize("server", [pytest.param("ssh", marks=pytest.mark.sshd)], indirect=True)
 def test_the_shared_connection_that_is_cut_is_made_anew(meeting: Meeting, broken: FaultProxy) -> None:
     meeting.store("near")
     far = meeting.store("far", url=broken.through(meeting.url))

@@ -18,7 +18,7 @@ from gitctx_testkit.git import git
 from gitctx_testkit.hosted import Hosted
 from gitctx_testkit.http_server import HttpServer
 from gitctx_testkit.ssh_server import SshServer
-from gitctx_testkit.working_clones import CONTEXT_REF, Meeting
+from gitctx_testkit.working_clones import CONTEXT_REF, Meeting, ssh_in_soak_only
 
 SHORT = Config(network_timeout_s=1.0)
 
@@ -84,6 +84,7 @@ def test_init_in_a_clone_of_a_project_joins_the_store_beside_it(server: SshServe
         assert git(store, "rev-parse", CONTEXT_REF) == one.git("ls-remote", url, "refs/gitctx/heads/context").split()[0]
 
 
+@ssh_in_soak_only
 def test_where_no_store_is_there_is_none_to_join(server: SshServer | HttpServer, tmp_path: Path) -> None:
     Hosted(server.root / tmp_path.name / "empty.git")
     with pytest.raises(NotAStore, match="holds no store"):
@@ -91,6 +92,7 @@ def test_where_no_store_is_there_is_none_to_join(server: SshServer | HttpServer,
     assert not (tmp_path / "joined.git").exists()
 
 
+@ssh_in_soak_only
 def test_no_repository_there_is_said_with_what_to_do(meeting: Meeting) -> None:
     one = meeting.store("one")
     one.sync.add_remote("wrong", meeting.server.url("no/such.git"))
@@ -100,6 +102,7 @@ def test_no_repository_there_is_said_with_what_to_do(meeting: Meeting) -> None:
     assert caught.value.changed == "no"
 
 
+@ssh_in_soak_only
 def test_a_server_that_is_down_is_unreachable_and_writes_go_on(meeting: Meeting) -> None:
     one = meeting.store("one")
     with meeting.proxy() as proxy:
@@ -132,6 +135,7 @@ def test_a_server_that_hangs_is_given_up_at_the_time_limit(meeting: Meeting) -> 
     assert other.head == meeting.head()
 
 
+@ssh_in_soak_only
 def test_stop_ends_an_exchange_with_a_server_that_hangs(meeting: Meeting) -> None:
     meeting.store("one")
     with meeting.proxy() as proxy:

@@ -20,7 +20,7 @@ from gitctx_testkit.http_server import HttpServer
 from gitctx_testkit.network import Host, Network
 from gitctx_testkit.processes import wait_until
 from gitctx_testkit.ssh_server import SshServer
-from gitctx_testkit.working_clones import Meeting
+from gitctx_testkit.working_clones import Meeting, ssh_in_soak_only
 
 PATIENCE_S = 60.0
 WORKER = """
@@ -131,6 +131,7 @@ def test_both_sides_of_a_partition_write_and_agree_when_the_cable_is_back(
         meeting.assert_sound()
 
 
+@ssh_in_soak_only
 @pytest.mark.parametrize("writes", few_or_many(1_000, 10_000))
 def test_a_clone_that_was_offline_for_long_comes_back_with_all_it_wrote(meeting: Meeting, writes: int) -> None:
     relaxed = Config(durability="relaxed")

@@ -9,7 +9,7 @@ from gitctx.context import Context
 from gitctx.errors import ClaimHeld, ClaimLost, GitctxError
 from gitctx.store import Store
 from gitctx_testkit.processes import together
-from gitctx_testkit.working_clones import Meeting
+from gitctx_testkit.working_clones import Meeting, ssh_in_soak_only
 
 MACHINES = 4
 
@@ -35,6 +35,7 @@ def again(meeting: Meeting) -> list[Context]:
     return contexts
 
 
+@ssh_in_soak_only
 def test_of_one_key_created_by_all_one_value_stands_everywhere_and_the_others_are_named(meeting: Meeting) -> None:
     def create(context: Context) -> str:
         written = context.put("plan/same", f"from {context.actor}", if_absent=True)
@@ -58,6 +59,7 @@ def test_of_one_key_created_by_all_one_value_stands_everywhere_and_the_others_ar
     assert superseded >= etags - {contexts[0].get("plan/same").etag}
 
 
+@ssh_in_soak_only
 def test_of_one_checkpoint_name_all_stay_and_all_know_them_by_the_same_names(meeting: Meeting) -> None:
     def create(context: Context) -> str:
         context.put(f"plan/{context.actor}", "its own")
@@ -75,6 +77,7 @@ def test_of_one_checkpoint_name_all_stay_and_all_know_them_by_the_same_names(mee
     assert {message for _, message in known[0].values()} == {f"machine-{number}" for number in range(MACHINES)}
 
 
+@ssh_in_soak_only
 def test_of_all_who_claim_one_piece_of_work_on_the_remote_exactly_one_gets_it(meeting: Meeting) -> None:
     def claim(context: Context) -> str:
         with context.sessions.start(actor=context.actor) as session:

@@ -21,7 +21,7 @@ from gitctx.store import Store
 from gitctx_testkit.counts import few_or_many
 from gitctx_testkit.git import clean_environment
 from gitctx_testkit.processes import wait_until
-from gitctx_testkit.working_clones import CONTEXT_REF, Meeting
+from gitctx_testkit.working_clones import CONTEXT_REF, Meeting, ssh_in_soak_only
 
 PATIENCE_S = 60.0
 QUICK_S = 5.0
@@ -102,6 +102,7 @@ def test_a_signal_ends_it_while_the_server_hangs(meeting: Meeting, tmp_path: Pat
             wait_until(lambda: not started_by(mark), QUICK_S)
 
 
+@ssh_in_soak_only
 @pytest.mark.parametrize("kills", few_or_many(2, 60))
 def test_killed_at_any_moment_under_load_the_next_one_finishes(meeting: Meeting, kills: int) -> None:
     rng = random.Random(kills)
@@ -122,6 +123,7 @@ def test_killed_at_any_moment_under_load_the_next_one_finishes(meeting: Meeting,
     meeting.assert_once(ids)
 
 
+@ssh_in_soak_only
 def test_two_of_them_on_one_store_do_not_get_in_each_others_way(meeting: Meeting) -> None:
     one, other = meeting.store("one"), meeting.store("other")
     ids: list[str] = []
