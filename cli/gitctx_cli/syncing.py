@@ -170,6 +170,9 @@ def _notes(report: Exchanged) -> list[str]:
         f"note: the checkpoint {old} is called {new} now: {report.remote} has another {old}"
         for old, new in tags.renamed
     ]
-    lines += [f"note: the checkpoint {name} was deleted on {report.remote}; it stays here" for name in tags.gone]
+    lines += [
+        f"note: the checkpoint {name} was deleted on {report.remote}; it stays here (`gitctx checkpoint delete {name}`)"
+        for name in tags.gone
+    ]
     lines += [f"warning: the checkpoint {name} was refused: {reason}" for name, reason in tags.refused]
     return lines
