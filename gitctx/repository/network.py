@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import pygit2
+
 from gitctx.errors import GitFailed, RemoteAuthFailed, RemoteError, RemoteUnreachable
 from gitctx.repository.git_command import command_line
 from gitctx.repository.ssh_sharing import SharedSsh
@@ -62,6 +64,7 @@ _RACED = re.compile(
 )
 _UNSAID = "[remote failure]"
 """What git says of a ref if the connection broke before the remote answered: it may have gone through."""
+_SSH = re.compile(r"(?:ssh|git\+ssh|ssh\+git)://|[^/:]+:(?!//)")
 _STATUS = re.compile(r"([ +\-*!=])\t([^\t]*):([^\t:]*)\t(.*)")
 _REASON = re.compile(r"\[(?:remote )?(?:rejected|remote failure|no match)\](?: \((.*)\))?|.*?\((.*)\)")
 
@@ -150,7 +153,7 @@ class Network:
         shown = f"git {next(word for word in arguments if word in ('ls-remote', 'fetch', 'push'))}"
         # Files, not pipes: a helper process that outlives git would keep a pipe open.
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            status = self._wait(self._start(arguments, limit, out.fileno(), err.fileno()), shown, url, limit)
+            status = self._wait(self._start(arguments, url, limit, out.fileno(), err.fileno()), shown, url, limit)
             out.seek(0)
             err.seek(0)
             output, talk = out.read().decode("utf-8", "replace"), err.read().decode("utf-8", "replace")
@@ -158,8 +161,8 @@ class Network:
             return output
         raise _failed(shown, url, status, output, talk)
 
-    def _start(self, arguments: Sequence[str], limit_s: float, out: int, err: int) -> subprocess.Popen[bytes]:
-        ssh = self._ssh_settings(limit_s)
+    def _start(self, arguments: Sequence[str], url: str, limit_s: float, out: int, err: int) -> subprocess.Popen[bytes]:
+        ssh = self._ssh_settings(url, limit_s)
         slow = ["-c", "http.lowSpeedLimit=1", "-c", f"http.lowSpeedTime={max(1, int(limit_s))}"]
         try:
             return subprocess.Popen(
@@ -172,7 +175,7 @@ class Network:
         except OSError as error:
             raise GitFailed(f"git couldn't be run: {error}", hint="is git installed and on the PATH?") from error
 
-    def _ssh_settings(self, limit_s: float) -> list[str]:
+    def _ssh_settings(self, url: str, limit_s: float) -> list[str]:
         """The option that makes ssh ask nothing and give up in time, unless the user's settings say how ssh is run.
 
         (`GIT_SSH_COMMAND` counts more than this option, so it needn't be looked at.)
@@ -182,8 +185,16 @@ class Network:
         if self._ssh_is_configured:
             return []
         words = ["ssh", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={max(1, min(10, int(limit_s)))}"]
-        words += ["-o", "ServerAliveInterval=15", *self._shared_ssh.options()]
+        words += ["-o", "ServerAliveInterval=15"]
+        if self._goes_by_ssh(url):
+            words += self._shared_ssh.options()
         return ["-c", f"core.sshCommand={shlex.join(words)}"]
+
+    def _goes_by_ssh(self, url: str) -> bool:
+        """Whether a URL, or that of a remote's name, says so by itself: else there is no need for a place to share."""
+        with suppress(KeyError, OSError, pygit2.GitError):
+            url = pygit2.Config(str(self._git_dir / "config"))[f"remote.{url}.url"] or url
+        return _SSH.match(url) is not None
 
     def _configured(self, name: str) -> bool:
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 
 from gitctx.errors import RemoteAuthFailed, RemoteUnreachable
 from gitctx.repository import network as network_module
+from gitctx.repository import ssh_sharing
 from gitctx.repository.network import Network, Push, Refusal, hidden
 from gitctx_testkit.git import git
 from gitctx_testkit.hosted import Hosted
@@ -250,3 +252,29 @@ def test_a_network_that_fails_is_worth_trying_again(talk: str) -> None:
     error = network_module._failed("git push", "https://example.com/x.git", 128, "", talk)
     assert type(error) is RemoteUnreachable
     assert error.retryable
+
+
+@pytest.mark.parametrize(
+    ("url", "shared"),
+    [
+        ("ssh://host/a.git", True),
+        ("somebody@host:a.git", True),
+        ("http://host:80/a.git", False),
+        ("/srv/a.git", False),
+        ("../a.git", False),
+    ],
+)
+def test_only_what_goes_by_ssh_has_a_place_for_a_shared_connection_and_it_goes_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, shared: bool
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "a.git")
+    git(tmp_path / "a.git", "config", "remote.origin.url", url)
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setattr(ssh_sharing, "_LONGEST_FOLDER_BYTES", 1000)
+    with Network(tmp_path / "a.git", timeout_s=0.01) as network:
+        with pytest.raises(RemoteUnreachable):
+            network.refs("origin")
+        assert len(list(temporary.iterdir())) == shared
+    assert list(temporary.iterdir()) == []
