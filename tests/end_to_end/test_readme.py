@@ -72,3 +72,34 @@ def test_the_python_example_and_the_git_commands_run_as_they_are_written(
         done = run_shell(line.replace("STORE", str(store)), project, environment)
         assert done.returncode == 0, (line, done.stderr)
         assert done.stdout or "fsck" in line, f"{line} shows nothing"
+
+
+def test_working_together_runs_as_it_is_written(project: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    server = tmp_path / "project.git"
+    subprocess.run(["git", "clone", "-q", "--bare", project, server], check=True, env=environment)
+    subprocess.run(["git", "remote", "add", "origin", server], check=True, env=environment, cwd=project)
+    prepared = run_shell("gitctx init\ngitctx put plan/auth.md 'ship it' --actor planner", project, environment)
+    assert prepared.returncode == 0, prepared.stderr
+    text = section("Together")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None
+    lines = [line[4:] for line in text.replace(code[0], "").split("\n") if line.startswith("    ")]
+    done = run_shell("\n".join(lines), project, environment)
+    assert done.returncode == 0, done.stderr
+    refs = subprocess.run(["git", "ls-remote", server], check=True, env=environment, capture_output=True, text=True)
+    names = [line.split("\t")[1] for line in refs.stdout.splitlines()]
+    assert [name for name in names if name.startswith("refs/gitctx/")] == [
+        "refs/gitctx/heads/context",
+        "refs/gitctx/heads/sessions",
+    ]
+    subprocess.run(["git", "clone", "-q", server, "clone"], check=True, env=environment, cwd=tmp_path)
+    joined = run_shell("gitctx init\ngitctx get plan/auth.md", tmp_path / "clone", environment)
+    assert joined.stdout.endswith("ship it"), joined.stderr
+    ran = subprocess.run(
+        [sys.executable, "-c", f"import gitctx\n{code[1]}"],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "0\n"), ran.stderr
