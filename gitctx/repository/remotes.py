@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -82,6 +83,16 @@ class Remotes:
             for refspec in fetch_refspecs(name, namespace):
                 config.set_multivar(f"remote.{name}.fetch", "^$", refspec)
         return self.get(name)
+
+    def clear_locks(self, name: str, *, older_than_s: float) -> None:
+        """Remove lock files that a killed git left on what is remembered of a remote: they would end every later fetch.
+        Only for whoever is alone with that remote. A git that still lives loses nothing by it, because what is
+        remembered is only what was seen.
+        """
+        for lock in (self._repository.path / tracking(name)).rglob("*.lock"):
+            with suppress(OSError):
+                if time.time() - lock.stat().st_mtime >= older_than_s:
+                    lock.unlink()
 
     def remove(self, name: str) -> Remote:
         """Forget a remote and what is known of its refs; on the remote nothing changes. Raises RemoteNotFound."""

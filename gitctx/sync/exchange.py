@@ -31,6 +31,8 @@ from gitctx.values import BranchExchanged, Exchanged, Remote, Revision
 AT_ONCE = 100
 """So many refs are pushed by one command; each of them by its own compare-and-swap."""
 _LOCK_LOOK_EVERY_S = 0.05
+_LOCK_AGE_S = 1.0
+"""Git holds a lock on a ref for milliseconds."""
 _MANY_PACKS = 64
 _HOOK_DECLINED = "pre-receive hook declined"
 
@@ -99,7 +101,7 @@ class Exchange:
         config = self._store.config
         started = config.monotonic()
         deadline = started + self._deadline_s
-        with self._alone(deadline):
+        with self._alone(deadline), self._locks_cleared():
             self._find_place()
             if not self._only_context:
                 self._sessions.tell_beats(actor=self._author.actor)
@@ -158,6 +160,17 @@ class Exchange:
             yield
         finally:
             descriptors.close(descriptor)
+
+    @contextmanager
+    def _locks_cleared(self) -> Iterator[None]:
+        """Neither a git that was killed in an earlier exchange holds this one up, nor one of this one a later one."""
+        remotes = Remotes(self._repository)
+        remotes.clear_locks(self._remote.name, older_than_s=_LOCK_AGE_S)
+        try:
+            yield
+        except RemoteError:
+            remotes.clear_locks(self._remote.name, older_than_s=0.0)
+            raise
 
     def _find_place(self) -> None:
         """Find out where the store's refs are on the remote, or decide where they will be."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,18 @@ def _no_failpoints() -> None:
 
 def refs_of(hosted: Hosted) -> list[str]:
     return hosted.git("for-each-ref", "--format=%(refname)").splitlines()
+
+
+def test_a_lock_that_a_killed_git_left_on_what_was_fetched_ends_no_exchange(clones: Clones) -> None:
+    one, two = clones.pair()
+    one.ctx.put("a", "1")
+    one.exchange()
+    lock = two.ctx.store.path / "refs/gitctx/remotes/origin/heads/context.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.touch()
+    os.utime(lock, (time.time() - 2, time.time() - 2))
+    assert two.exchange().branch("context").received == 1
+    assert not lock.exists()
 
 
 # -- plain exchanges --------------------------------------------------------------------------------------------------
