@@ -47,6 +47,25 @@ NAMES = (
 )
 """The points of a write, and of what goes on beside it."""
 
+MAINTENANCE_NAMES = (
+    "maintain.after_locks",
+    "maintain.after_leftovers",
+    "maintain.after_refs",
+    "maintain.after_pack",
+    "maintain.after_unreachable",
+    "maintain.after_graph",
+    "maintain.after_prune",
+    "reflog.before_lock",
+    "reflog.before_rename",
+    "reflog.after_rename",
+    "repack.after_keep",
+    "repack.between_names",
+    "repack.after_appear",
+    "repack.before_delete",
+    "repack.between_deletes",
+)
+"""The points of maintenance."""
+
 SESSION_NAMES = (
     "session.after_lease",
     "session.after_register",
@@ -79,7 +98,7 @@ def hit(name: str) -> None:
 def activate(name: str, action: Callable[[], None]) -> None:
     """Put an action at a named point. Raises KeyError for a name that no code path has."""
     global _actions
-    known = (*NAMES, *SESSION_NAMES, *SYNC_NAMES)
+    known = (*NAMES, *MAINTENANCE_NAMES, *SESSION_NAMES, *SYNC_NAMES)
     if name not in known:
         raise KeyError(f"no failpoint {name!r}; there are {', '.join(known)}")
     if _actions is None:

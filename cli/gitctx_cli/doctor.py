@@ -23,7 +23,7 @@ def doctor(
 ) -> None:
     """Check environment, store and sessions, and say what to do about each finding. Exit code 7 if a problem is left.
 
-    With --fix: git's settings, stale locks, leftovers, small packs, dead sessions, damage to the store.
+    With --fix: git's settings, stale locks, leftovers, maintenance, dead sessions, damage to the store.
 
     Examples:
       gitctx doctor
@@ -86,7 +86,7 @@ def mend(env: Env, path: Path, findings: list[Check]) -> Iterator[tuple[str, str
         (lambda code: not damaged and code == "stale_lock", _clear_locks),
         (lambda code: code == "config", _set_config),
         (lambda code: code in ("leftovers", "keep"), _clear_leftovers),
-        (lambda code: code == "packs", _merge_packs),
+        (lambda code: code == "packs", _maintain),
         (lambda code: code in ("dead_session", "dead_claim"), _recover_sessions),
     )
     for concerns, step in steps:
@@ -127,22 +127,24 @@ def _set_config(env: Env, path: Path) -> str:
 def _clear_leftovers(env: Env, path: Path) -> str:
     import time
 
-    from gitctx.repository.disk import unlink_quietly
+    from gitctx.repository import leftovers
     from gitctx.repository.packs import keeps
     from gitctx.store import Store
 
     store = Store.open(path)
     with store.context.turn(), store.sessions.turn():
-        removed = sum(unlink_quietly(str(each)) for each in facts.leftovers(path))
-        before = time.time() - facts.LEFTOVER_AGE_S
+        removed = leftovers.clear(path)
+        before = time.time() - leftovers.LEFTOVER_AGE_S
         left, _ = keeps(str(path / "objects"), before)
         store.repository.clear_stale_keeps(before)
         still, _ = keeps(str(path / "objects"), before)
     return f"removed {removed} temporary files and {len(left) - len(still)} .keep files of killed writers"
 
 
-def _merge_packs(env: Env, path: Path) -> str:
+def _maintain(env: Env, path: Path) -> str:
+    from gitctx.maintenance.maintenance import Maintenance
     from gitctx.repository.compaction import Compactor
+    from gitctx.store import Store
 
     folder = path / "objects" / "pack"
     before = len(list(folder.glob("*.pack")))
@@ -151,7 +153,8 @@ def _merge_packs(env: Env, path: Path) -> str:
         Compactor(str(path)).run()
         if len(list(folder.glob("*.pack"))) >= now:
             break
-    return f"merged packs: {before} before, {len(list(folder.glob('*.pack')))} now"
+    Maintenance(Store.open(path)).run()
+    return f"maintained: {before} packs before, {len(list(folder.glob('*.pack')))} now"
 
 
 def _recover_sessions(env: Env, path: Path) -> str:

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from gitctx.sync.sync import Sync
     from gitctx.values import RecoveryScan
 
-LEFTOVER_AGE_S = 3600.0
 BRANCHES = (CONTEXT, SESSIONS)
-_LEFTOVER = re.compile(r"tmp_(obj|object_git2|pack|idx)_\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +51,8 @@ class Environment:
 @dataclass(frozen=True, slots=True)
 class Condition:
     """The store as it lies. `error` is why it can't be opened, `scan_error` why it can't be scanned (code, text, hint);
-    `work_trees` are folders that have one of its branches checked out, with the branch.
+    `work_trees` are folders that have one of its branches checked out, with the branch; `overdue` says why
+    maintenance is due.
     """
 
     error: tuple[str, str, str] | None
@@ -65,6 +64,7 @@ class Condition:
     foreign_keeps: tuple[str, ...] = ()
     work_trees: tuple[tuple[str, str], ...] = ()
     mergeable_packs: int = 0
+    overdue: tuple[str, ...] = ()
     packs: int = 0
     rescue_refs: int = 0
     quarantines: int = 0
@@ -128,6 +128,7 @@ def condition(path: Path, store: Store | None, error: GitctxError | None) -> Con
     """Look at the files of a store, which may be damaged."""
     from gitctx.recovery import Recovery
     from gitctx.repository.compaction import FAN_IN, Compactor
+    from gitctx.repository.leftovers import LEFTOVER_AGE_S, leftovers
     from gitctx.repository.packs import keeps
 
     scan, scan_error = None, None
@@ -147,10 +148,22 @@ def condition(path: Path, store: Store | None, error: GitctxError | None) -> Con
         foreign_keeps=tuple(foreign),
         work_trees=tuple(_work_trees(path)),
         mergeable_packs=small if small >= 2 * FAN_IN else 0,
+        overdue=_overdue(store),
         packs=len(list((path / "objects/pack").glob("*.pack"))),
         rescue_refs=len(_refs_below(path, "refs/gitctx/rescue/")),
         quarantines=sum(1 for each in (path / "gitctx/quarantine").glob("*") if each.is_dir()),
     )
+
+
+def _overdue(store: Store | None) -> tuple[str, ...]:
+    """Why maintenance of packs is due. Locks and leftovers are findings of their own."""
+    from gitctx.maintenance.maintenance import Maintenance
+
+    try:
+        steps = Maintenance(store).run(dry_run=True).steps if store is not None else ()
+    except GitctxError:
+        return ()
+    return tuple(f"{each.name} ({each.why})" for each in steps if each.name not in ("locks", "leftovers"))
 
 
 def people(sessions: Sessions, claims: list[tuple[str, str]]) -> People:
@@ -189,19 +202,6 @@ def sharing(sync: Sync) -> Sharing:
     if pause is not None:
         since = f"{format_time(pause.paused_at) if pause.paused_at is not None else 'an unknown time'} by {pause.actor}"
     return Sharing(None, never, conflicts, since)
-
-
-def leftovers(path: Path) -> list[Path]:
-    """Temporary files of objects and packs that nobody has touched for an hour."""
-    found = (each for each in (path / "objects").glob("*/tmp_*") if _LEFTOVER.fullmatch(each.name))
-    return sorted(each for each in found if _is_old(each))
-
-
-def _is_old(path: Path) -> bool:
-    try:
-        return path.is_file() and time.time() - path.stat().st_mtime > LEFTOVER_AGE_S
-    except OSError:
-        return False
 
 
 def _git_version() -> str | None:

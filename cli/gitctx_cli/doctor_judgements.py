@@ -158,8 +158,10 @@ def _clutter(seen: Condition) -> Iterator[Check]:
     if seen.foreign_keeps:
         text = f"{len(seen.foreign_keeps)} packs are held by .keep files that gitctx didn't make: they stay"
         yield _found("foreign_keep", "note", text)
-    if seen.packs >= _MANY_PACKS or seen.mergeable_packs:
+    if seen.packs >= _MANY_PACKS or seen.mergeable_packs or seen.overdue:
         text = f"{seen.packs} packs lie beside one another: they slow reads down"
+        if seen.overdue and seen.packs < _MANY_PACKS and not seen.mergeable_packs:
+            text = f"maintenance is due: {', '.join(seen.overdue)}"
         yield _found("packs", "problem" if seen.packs >= _MANY_PACKS else "warning", text, FIX, fixable=True)
     if seen.rescue_refs:
         text = f"{seen.rescue_refs} heads from before recoveries are kept in refs/gitctx/rescue"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Exchanged,
         Finding,
         Handover,
+        Maintained,
         Missed,
         OpenConflict,
         Recovered,
@@ -263,6 +264,17 @@ def of_recovered(recovered: Recovered) -> Document:
         "rescue": list(recovered.rescue),
         "quarantine": recovered.quarantine,
         **of_scan(recovered.scan),
+    }
+
+
+def of_maintained(done: Maintained) -> Document:
+    """What maintenance did, or would do."""
+    return {
+        "ran": done.ran,
+        "steps": [{"name": each.name, "why": each.why, "state": each.state, "text": each.text} for each in done.steps],
+        "bytes_before": done.bytes_before,
+        "bytes_after": done.bytes_after,
+        "kept": _of_findings(done.kept),
     }
 
 

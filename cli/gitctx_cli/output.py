@@ -32,6 +32,11 @@ class Output:
         """Whether standard output is a terminal."""
         return self._terminal
 
+    @property
+    def talks_to_terminal(self) -> bool:
+        """Whether standard error is a terminal."""
+        return self._err_terminal
+
     def data(self, data: bytes) -> None:
         """Bytes, exactly as they are."""
         self._write(data)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gitctx.aio.checkpoints import AsyncCheckpoints
     from gitctx.aio.claims import AsyncClaims
     from gitctx.aio.live import AsyncLive
+    from gitctx.aio.maintenance import AsyncMaintenance
     from gitctx.aio.recovery import AsyncRecovery
     from gitctx.aio.sessions import AsyncSessions
     from gitctx.aio.sync import AsyncSync
@@ -105,6 +106,13 @@ class AsyncContext(Part[Context]):
         from gitctx.aio.recovery import AsyncRecovery
 
         return AsyncRecovery(lambda: self._context.recovery, self._calls)
+
+    @cached_property
+    def maintenance(self) -> AsyncMaintenance:
+        """Keeping the store small and quick."""
+        from gitctx.aio.maintenance import AsyncMaintenance
+
+        return AsyncMaintenance(lambda: self._context.maintenance, self._calls)
 
     @cached_property
     def sync(self) -> AsyncSync:

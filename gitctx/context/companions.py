@@ -1,7 +1,9 @@
-"""What a session gets to work with: its own context, and what keeps it in step with the others."""
+"""What goes with a context: what a session gets to work with, and maintenance beside the writes."""
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,6 +11,20 @@ if TYPE_CHECKING:
     from gitctx.sessions import Machine, Session
     from gitctx.store import Store
     from gitctx.sync.live import Live
+
+
+def maintaining(store: Store) -> Callable[[], None]:
+    """What a store's repository calls when it has grown: maintenance goes on in a thread beside, if it is due."""
+    known = weakref.ref(store)
+
+    def maintain() -> None:
+        from gitctx.maintenance.beside import maintain_beside
+
+        store = known()
+        if store is not None:
+            maintain_beside(store)
+
+    return maintain
 
 
 class Workplace:

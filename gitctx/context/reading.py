@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gitctx.checkpoints import Checkpoints
     from gitctx.format.settings import Settings
+    from gitctx.maintenance.maintenance import Maintenance
     from gitctx.recovery import Recovery
     from gitctx.sessions import Claims, Machine, Sessions
     from gitctx.sync.live import Live
@@ -90,6 +91,13 @@ class Reading:
         from gitctx.recovery import Recovery
 
         return Recovery(self.store.path, self.store.config, actor=self.actor, session=self.session)
+
+    @cached_property
+    def maintenance(self) -> Maintenance:
+        """Keeping the store small and quick. It also goes on by itself, after writes."""
+        from gitctx.maintenance.maintenance import Maintenance
+
+        return Maintenance(self.store)
 
     @cached_property
     def sync(self) -> Sync:

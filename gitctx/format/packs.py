@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterable
 from itertools import pairwise
+from mmap import mmap
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -109,7 +110,7 @@ def count_by_size(index_bytes: int) -> int:
     return max(0, index_bytes - _FAN_OUT_END - 2 * _CHECKSUM_BYTES) // _ROW_BYTES
 
 
-def packs_in_multi_index(data: bytes) -> list[str]:
+def packs_in_multi_index(data: bytes | mmap) -> list[str]:
     """The names (`pack-....idx`) that a multi-pack-index lists. Raises ValueError if it isn't one."""
     if data[:4] != b"MIDX" or len(data) < _HEADER_BYTES:
         raise ValueError("that is no multi-pack-index")

@@ -15,6 +15,10 @@ ttl_s = 1800
 
 [sessions]
 take_over_silent_after_s = 86400   # not set: never
+
+[maintenance]
+auto = true
+grace_s = 1209600
 """
 
 from __future__ import annotations
@@ -34,6 +38,9 @@ MAX_VALUE_BYTES_CEILING = 1024**3
 _Value = TypeVar("_Value")
 LEAST_SILENCE_S = 7200.0
 """So long a heartbeat isn't even suspicious: one long call of a tool may take it."""
+DEFAULT_GRACE_S = 14 * 24 * 3600.0
+LEAST_GRACE_S = 3600.0
+"""A plain push may be under way for so long, and what it brought isn't reached before its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Settings:
     max_value_bytes: int = DEFAULT_MAX_VALUE_BYTES
     claim_ttl_s: float = 1800.0
     take_over_silent_after_s: float | None = None
+    maintains_itself: bool = True
+    maintenance_grace_s: float = DEFAULT_GRACE_S
     problems: tuple[str, ...] = ()
 
     def strategy_for(self, key: str) -> str:
@@ -104,9 +113,16 @@ def _number(name: str, value: Any, low: float, high: float) -> float:
     return value
 
 
+def _switch(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigInvalid(f"{name} is {value!r}", hint="use true or false", details={"name": name})
+    return value
+
+
 def check(name: str, value: Any) -> Any:
     """The value of one setting (`strategies.<prefix>`, `merge.<prefix>` as MergeRules, `limits.max_value_bytes`,
-    `claims.ttl_s`, `sessions.take_over_silent_after_s`). Raises ConfigInvalid.
+    `claims.ttl_s`, `sessions.take_over_silent_after_s`, `maintenance.auto`, `maintenance.grace_s`).
+    Raises ConfigInvalid.
     """
     table, _, rest = name.partition(".")
     if table == "strategies" and rest:
@@ -119,10 +135,14 @@ def check(name: str, value: Any) -> Any:
         return float(_number(name, value, 1, 30 * 24 * 3600))
     if name == "sessions.take_over_silent_after_s":
         return float(_number(name, value, LEAST_SILENCE_S, 365 * 24 * 3600))
+    if name == "maintenance.auto":
+        return _switch(name, value)
+    if name == "maintenance.grace_s":
+        return float(_number(name, value, LEAST_GRACE_S, 10 * 365 * 24 * 3600))
     raise ConfigInvalid(
         f"there is no setting {name!r}",
-        hint="there are strategies.<prefix>, merge.<prefix>, limits.max_value_bytes, claims.ttl_s and"
-        " sessions.take_over_silent_after_s",
+        hint="there are strategies.<prefix>, merge.<prefix>, limits.max_value_bytes, claims.ttl_s,"
+        " sessions.take_over_silent_after_s, maintenance.auto and maintenance.grace_s",
     )
 
 
@@ -159,6 +179,8 @@ def parse_settings(data: bytes) -> Settings:
         max_value_bytes=good.get("limits.max_value_bytes", DEFAULT_MAX_VALUE_BYTES),
         claim_ttl_s=good.get("claims.ttl_s", DEFAULTS.claim_ttl_s),
         take_over_silent_after_s=good.get("sessions.take_over_silent_after_s"),
+        maintains_itself=good.get("maintenance.auto", DEFAULTS.maintains_itself),
+        maintenance_grace_s=good.get("maintenance.grace_s", DEFAULTS.maintenance_grace_s),
         problems=tuple(problems),
     )
 

@@ -17,12 +17,12 @@ from gitctx.config import Config
 from gitctx.errors import BrokenHistory, LockTimeout, StorageError
 from gitctx.format import messages
 from gitctx.format.objects import Object, make_object
-from gitctx.recovery import bodies, frame, locks, names
+from gitctx.recovery import bodies, frame, names
 from gitctx.recovery.judging import EMPTY_TREE
 from gitctx.recovery.planning import BranchPlan
 from gitctx.recovery.quarantine import Quarantine
 from gitctx.recovery.survey import Survey
-from gitctx.repository import RefLocked, RefMoved, Repository, SwapUnsettled
+from gitctx.repository import RefLocked, RefMoved, Repository, SwapUnsettled, stale_locks
 from gitctx.repository.disk import sync_folder
 from gitctx.repository.reflog import NO_OBJECT
 from gitctx.repository.refs import Refs
@@ -138,7 +138,7 @@ class Acting:
 
     def _clear_locks(self, alone: bool) -> None:
         for lock in self._found.locks:
-            locks.clear(self._opened().refs, lock, alone=alone)
+            stale_locks.clear(self._opened().refs, lock, alone=alone)
 
     def _install(self) -> None:
         """Indexes that were made anew, and packs of what was saved: each complete before it has its name."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from gitctx.repository.disk import raise_unless_gone
 from gitctx.repository.reflog import NO_OBJECT
 from gitctx.values import Finding
 
@@ -104,12 +105,6 @@ def _files(path: Path, place: str) -> Iterable[tuple[str, bytes]]:
                 yield full.relative_to(path).as_posix(), full.read_bytes()
             except FileNotFoundError:
                 continue
-
-
-def raise_unless_gone(error: OSError) -> None:
-    """What a walk through folders does about an error: a folder that can't be listed isn't an empty one."""
-    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-        raise error
 
 
 def parse_packed(data: bytes) -> tuple[dict[str, str], bool]:

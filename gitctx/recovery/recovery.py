@@ -25,11 +25,10 @@ from gitctx.errors import (
 from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.keys import CLAIMS_PREFIX, check_message
-from gitctx.recovery import locks
 from gitctx.recovery.acting import OP, RESCUE, Acting
 from gitctx.recovery.judging import Memory
 from gitctx.recovery.survey import BRANCHES, survey
-from gitctx.repository import RefMoved, Repository
+from gitctx.repository import RefMoved, Repository, stale_locks
 from gitctx.repository.translate import from_os, translated
 from gitctx.store import Store
 from gitctx.store.branch import Branch
@@ -97,8 +96,7 @@ class Recovery:
             repository = Repository.open(self._path, git_timeout_s=self._config.git_timeout_s)
             with self._turns(repository) as turns:
                 alone = all(turn.alone for turn in turns.values())
-                stale = list(locks.look(self._path, locks.own_inodes(self._path)))
-                return [found.subject for lock, found in stale if locks.clear(repository.refs, lock, alone=alone)]
+                return stale_locks.clear_all(repository.refs, alone=alone)
 
     def _acting(self) -> Acting:
         id = new_ulid(self._config.clock(), self._config.rng)

@@ -11,7 +11,7 @@ from pathlib import Path
 from gitctx.config import Config
 from gitctx.errors import BrokenHistory, FormatUnsupported, GitctxError, ObjectMissing, StoreNotOwned
 from gitctx.format import messages
-from gitctx.recovery import bodies, frame, locks, names, quarantine
+from gitctx.recovery import bodies, frame, names, quarantine
 from gitctx.recovery.bodies import Bodies
 from gitctx.recovery.frame import Frame
 from gitctx.recovery.judging import Deep, Judge, Memory, Quick
@@ -20,7 +20,7 @@ from gitctx.recovery.names import Names
 from gitctx.recovery.nearby import Nearby, TooOldError
 from gitctx.recovery.planning import BranchPlan, Planner
 from gitctx.recovery.shadow import Shadow, raise_if_machine
-from gitctx.repository import Repository
+from gitctx.repository import Repository, stale_locks
 from gitctx.repository.reflog import NO_OBJECT
 from gitctx.repository.translate import translated
 from gitctx.store.identity import CONTEXT, SESSIONS
@@ -149,8 +149,8 @@ class _Surveyor:
         self._config = config
         self._shadow = shadow
         self._full = full
-        own = locks.own_inodes(path)
-        stale = list(locks.look(path, own))
+        own = stale_locks.own_inodes(path)
+        stale = list(stale_locks.look(path, own))
         self._notes = {branch: names.read_note(path, branch) for branch in BRANCHES}
         known = names.read(path)
         self.made = Survey(shadow, found, known, bodies.look(path, shadow), found.store_id, [lock for lock, _ in stale])

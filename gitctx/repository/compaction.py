@@ -8,6 +8,7 @@ merged one is in place and on disk, whatever durability the writes had.
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ from gitctx.format.packs import Pack, Source, count_by_size, merge, packs_in_mul
 from gitctx.repository import descriptors
 from gitctx.repository.disk import sync_files, unlink_quietly
 from gitctx.repository.packs import NewPack, by_name
+from gitctx.repository.settled import left_alone
 
 FAN_IN = 32
 """So many packs in one level become one."""
@@ -65,6 +67,7 @@ class Compactor:
         self._objects_dir = f"{repository_dir}/objects"
         self._folder = f"{self._objects_dir}/pack"
         self._known = known or {}
+        self._repository_dir = repository_dir
 
     def run(self) -> None:
         """Merge packs if there are many of a size, unless somebody does already. Raises nothing."""
@@ -142,8 +145,13 @@ class Compactor:
                 unlink_quietly(f"{self._folder}/{name}.idx")
 
     def candidates(self) -> list[str]:
-        """Packs that have nothing but an index beside them. The others are under way, or git keeps more about them."""
-        return [name for name, kinds in by_name(self._folder).items() if kinds == {"pack", "idx"}]
+        """Packs that have nothing but an index beside them, and that maintenance hasn't settled or begun to. The others
+        are under way, or git keeps more about them.
+        """
+        settled = left_alone(self._repository_dir)
+        return [
+            name for name, kinds in by_name(self._folder).items() if kinds == {"pack", "idx"} and name not in settled
+        ]
 
     def _measured(self, name: str) -> Candidate:
         known = self._known.get(name)
@@ -161,8 +169,8 @@ class Compactor:
         if os.path.exists(f"{path}.lock"):
             return None
         try:
-            with open(path, "rb") as file:
-                names = {name.removesuffix(".idx") for name in packs_in_multi_index(file.read())}
+            with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                names = {name.removesuffix(".idx") for name in packs_in_multi_index(data)}
         except FileNotFoundError:
             return set()
         except ValueError:

@@ -74,3 +74,9 @@ def unlink_quietly(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def raise_unless_gone(error: OSError) -> None:
+    """What a walk through folders does about an error: a folder that can't be listed isn't an empty one."""
+    if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        raise error

@@ -223,6 +223,22 @@ class Refs:
             if own is not None:
                 descriptors.close(own)
 
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold a ref where it is, by git's own lock, for the time of the block. Writers who find it try again.
+
+        Raises RefLocked, BrokenHistory, OSError.
+        """
+        lock = f"{self._root}/{name}.lock"
+        with self.new_value(self.read(name) or NO_OBJECT) as value:
+            own = self._lock(lock, value, durable=False)
+            try:
+                yield
+            finally:
+                unlink_quietly(lock)
+                if own is not None:
+                    descriptors.close(own)
+
     def _back_out(self, name: str, lock: str, undo: int | None) -> None:
         if undo is not None:
             self.logs.undo(name, undo)

@@ -9,7 +9,7 @@ import sys
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,6 +89,8 @@ class Repository:
         self._packs: OrderedDict[str, Pack] = OrderedDict()
         self._published = 0
         self._compacted_at = -COMPACT_EVERY
+        self.on_growth: Callable[[], None] | None = None
+        """Called now and then when something was written, outside of any turn: it has to return at once."""
         _alive.add(self)
         pygit2.settings.mwindow_file_limit = 200
 
@@ -415,6 +417,12 @@ class Repository:
             known = dict(self._packs)
         Compactor(str(self.path), known).run()
         self.refs.let_go()
+        self.tell_growth()
+
+    def tell_growth(self) -> None:
+        """Say that the store has grown: maintenance may be due."""
+        if self.on_growth is not None:
+            self.on_growth()
 
     def without_compaction(self) -> AbstractContextManager[None]:
         """For the time of the block nobody merges packs, in whatever process: git's own check would take one that goes

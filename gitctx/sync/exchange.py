@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gitctx import failpoints
-from gitctx.errors import GitctxError, LockTimeout, RemoteError, RemoteRejected, RemoteUnreachable
+from gitctx.errors import LockTimeout, RemoteError, RemoteRejected, RemoteUnreachable
 from gitctx.format.strategies import Strategy
 from gitctx.repository import descriptors
 from gitctx.repository.network import Network, Push, Refusal
@@ -33,7 +33,6 @@ AT_ONCE = 100
 _LOCK_LOOK_EVERY_S = 0.05
 _LOCK_AGE_S = 1.0
 """Git holds a lock on a ref for milliseconds."""
-_MANY_PACKS = 64
 _HOOK_DECLINED = "pre-receive hook declined"
 
 
@@ -130,7 +129,7 @@ class Exchange:
                 if config.monotonic() + pause > deadline or self._stop.is_set():
                     break
                 config.sleep(pause)
-            self._tidy_up()
+            self._repository.tell_growth()
         reports = tuple(replace(each.report, head=each.branch.head()) for each in branches)
         return Exchanged(
             self._remote.name, reports, tags.report(), self._rounds, round(config.monotonic() - started, 6)
@@ -353,16 +352,6 @@ class Exchange:
             return len(self._repository.only(head, known))
         _, output, _ = self._repository.git("rev-list", "--count", head)
         return int(output)
-
-    def _tidy_up(self) -> None:
-        """What was fetched comes in packs with deltas, which our own compaction leaves alone: git merges them."""
-        packs = sum(1 for _ in (self._repository.objects_dir / "pack").glob("*.pack"))
-        if packs < _MANY_PACKS:
-            return
-        try:
-            self._repository.git("repack", "-d", "-q", "--geometric=2", "--no-write-bitmap-index")
-        except GitctxError:
-            return  # another time: nothing depends on it
 
 
 def namespace_in(refs: Mapping[str, str]) -> str | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from gitctx.values.entries import Change, Entry, EntryEtag, EntryInfo
     from gitctx.values.findings import Finding, Verification
     from gitctx.values.ids import ChangeKind, Durability, Etag, Json, Revision, SessionId, SessionState, WriteId
+    from gitctx.values.maintenance import Maintained, MaintenanceStep
     from gitctx.values.recovery import Missed, Recovered, RecoveryScan, Rung
     from gitctx.values.sessions import (
         Claim,
@@ -57,6 +58,8 @@ __all__ = [
     "KeyMoved",
     "KeySettled",
     "LeftEntry",
+    "Maintained",
+    "MaintenanceStep",
     "Missed",
     "OpenConflict",
     "Recovered",
@@ -93,6 +96,8 @@ _WHERE = {
     "SessionId": "ids",
     "SessionState": "ids",
     "WriteId": "ids",
+    "Maintained": "maintenance",
+    "MaintenanceStep": "maintenance",
     "Missed": "recovery",
     "Recovered": "recovery",
     "RecoveryScan": "recovery",

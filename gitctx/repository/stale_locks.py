@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gitctx.recovery.names import raise_unless_gone
+from gitctx.repository.disk import raise_unless_gone
 from gitctx.repository.refs import FOREIGN_LOCK_AGE_S, Refs
 from gitctx.values import Finding
 
@@ -41,6 +41,12 @@ def clear(refs: Refs, lock: Path, *, alone: bool) -> bool:
         lock.unlink(missing_ok=True)
         return True
     return refs.clear_stale_lock(lock, alone=alone)
+
+
+def clear_all(refs: Refs, *, alone: bool) -> list[str]:
+    """Remove every lock that may be cleared; their paths in the store. `alone` as for `clear`."""
+    stale = list(look(refs.path, own_inodes(refs.path)))
+    return [found.subject for lock, found in stale if clear(refs, lock, alone=alone)]
 
 
 def own_inodes(path: Path) -> frozenset[int]:

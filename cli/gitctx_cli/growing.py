@@ -1,0 +1,44 @@
+"""A command that wrote ends at once. If maintenance is due, a slice of it goes on in a process apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gitctx.store import Store
+
+_COMMAND = "from gitctx_cli.app import main; main()"
+
+
+def maintaining_apart(store: Store) -> Callable[[], None]:
+    """What the store's repository calls when it has grown."""
+
+    def maintain() -> None:
+        from gitctx.maintenance.beside import is_due
+
+        if is_due(store):
+            start_apart(store.path)
+
+    return maintain
+
+
+def start_apart(path: Path) -> None:
+    """Start a slice in a process of its own that outlives this one."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-P", "-c", _COMMAND, "--store", str(path), "-q", "maintain", "--slice"]
+    try:
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            cwd="/",
+        )
+    except OSError:
+        return
