@@ -81,9 +81,9 @@ def has_loose_objects(path: Path) -> bool:
 
 
 def _loose_refs(path: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(path / "refs"):
-        if folder != str(path / "refs" / "heads"):
-            yield from (name for name in names if not name.endswith(".lock"))
+    """Tags that are files of their own: all that every git packs without being told to take branches too."""
+    for _, _, names in os.walk(path / "refs" / "tags"):
+        yield from (name for name in names if not name.endswith(".lock"))
 
 
 def _clutter(path: Path) -> Iterator[str]:

@@ -22,8 +22,16 @@ from gitctx.values import Maintained, MaintenanceStep
 
 OnProgress = Callable[[str, float], None]
 """Told the name of the step under way, and which part of all steps is done (0 to 1)."""
-_IN_THE_WAY = ("File exists", ".lock", "could not find pack", "cannot be accessed", "could not load pack")
-"""What git says when another git, or a merge of packs, was faster."""
+_IN_THE_WAY = (
+    "File exists",
+    ".lock",
+    "could not find pack",
+    "cannot be accessed",
+    "could not load pack",
+    "unable to add cruft objects",
+    "No such file or directory",
+)
+"""What git says when another git, or a merge of packs, was faster. Damage is for `verify` to tell."""
 
 
 class Maintenance:
@@ -106,17 +114,18 @@ class _Progress:
     def __init__(self, told: OnProgress | None) -> None:
         self._told = told
         self.wanted = told is not None
-        self._name, self._number, self._steps = "", 0, 1
+        self._name, self._number, self._steps, self._percent = "", 0, 1, 0
 
     def begin(self, name: str, number: int, steps: int) -> None:
         """A step begins."""
-        self._name, self._number, self._steps = name, number, steps
+        self._name, self._number, self._steps, self._percent = name, number, steps, 0
         self.percent(0)
 
     def percent(self, percent: int) -> None:
-        """So far it is."""
+        """So far it is. git counts anew for each part of its work: then it stays where it is for a while."""
+        self._percent = max(self._percent, percent)
         if self._told is not None:
-            self._told(self._name, (self._number + percent / 100) / self._steps)
+            self._told(self._name, (self._number + self._percent / 100) / self._steps)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ def _tidying(seen: Look, *, full: bool) -> Iterator[tuple[str, str]]:
     if seen.old_logs and (full or (rested and seen.log_bytes >= at.REFLOG_BYTES)):
         yield "reflogs", f"{len(seen.old_logs)} reflogs begin before the grace"
     if seen.loose_refs >= (1 if full else at.LOOSE_REFS):
-        yield "refs", f"{seen.loose_refs} refs are files of their own"
+        yield "refs", f"{seen.loose_refs} checkpoints are files of their own"
 
 
 def _packing(seen: Look, *, full: bool, own: bool) -> Iterator[tuple[str, str]]:

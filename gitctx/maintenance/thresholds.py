@@ -16,6 +16,7 @@ SLICE_BYTES = 64 << 20
 LOOSE_OBJECTS = 1024
 """Plain pushes leave loose objects. They are counted in one of their 256 folders."""
 LOOSE_REFS = 256
+"""So many checkpoints that are files of their own."""
 PACK_FACTOR = 2
 """A settled pack has at least so many times the objects of all smaller ones together: then there are few."""
 MERGE_SLICE_BYTES = 512 << 20

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from gitctx.config import Config, RetryPolicy
 from gitctx.context import Context
+from gitctx.maintenance.maintenance import Maintenance
 from gitctx.repository.compaction import Compactor
 from gitctx.store import Store
-from gitctx_testkit.audit import assert_written_once
+from gitctx_testkit.audit import assert_sound, assert_written_once
 from gitctx_testkit.git import clean_environment, git
+from gitctx_testkit.maintained import everything_is_due
 from gitctx_testkit.processes import Talk, children
 
 PATIENT = Config(durability="relaxed", retry=RetryPolicy(deadline_s=60.0))
@@ -93,15 +96,30 @@ def push_plainly(path: Path, clone: Path, count: int) -> Callable[[Talk], list[s
     return run
 
 
-def check(store: Store, loops: list[list[list[str]]], *, writers: int, writes: int, pushes: int) -> None:
-    with children(*(loop_until_told(store.path, commands) for commands in loops)) as maintainers:
+def maintain_until_told(path: Path, *, full: bool) -> Callable[[Talk], int]:
+    """A maintainer of ours, for which everything is always due."""
+
+    def run(talk: Talk) -> int:
+        rounds = 0
+        with everything_is_due():
+            while not talk.heard():
+                done = Maintenance(Store.open(path, PATIENT)).run(full=full and rounds % 3 == 2)
+                rounds += any(each.state == "done" for each in done.steps)
+        return rounds
+
+    return run
+
+
+def check(store: Store, maintain: list[Callable[[Talk], int]], *, writers: int, writes: int, pushes: int) -> None:
+    with children(*maintain) as maintainers:
         with children(*(write_many(store.path, who, writes) for who in range(writers))) as writing:
             with children(push_plainly(store.path, store.path.parent / "clone", pushes)) as (person,):
                 pushed = person.result(600)
             acknowledged = [id for child in writing for id in child.result(600)]
         rounds = []
         for each in maintainers:
-            each.talk.say("stop")
+            with suppress(BrokenPipeError):  # its result says why
+                each.talk.say("stop")
             rounds.append(each.result())
     assert all(rounds), "the housekeeping never ran"
     assert_written_once(store.path, acknowledged)
@@ -115,7 +133,7 @@ def check(store: Store, loops: list[list[list[str]]], *, writers: int, writes: i
 
 @pytest.mark.parametrize("what", HOUSEKEEPING)
 def test_housekeeping_beside_writers_takes_nothing_away(store: Store, what: str) -> None:
-    check(store, [[HOUSEKEEPING[what]]], writers=3, writes=25, pushes=3)
+    check(store, [loop_until_told(store.path, [HOUSEKEEPING[what]])], writers=3, writes=25, pushes=3)
 
 
 def test_a_person_with_plain_git_and_gitctx_writers_lose_nothing_to_each_other(store: Store) -> None:
@@ -125,4 +143,23 @@ def test_a_person_with_plain_git_and_gitctx_writers_lose_nothing_to_each_other(s
 @pytest.mark.soak
 def test_all_housekeeping_for_long_takes_nothing_away(store: Store) -> None:
     one_maintainer = list(HOUSEKEEPING.values())
-    check(store, [one_maintainer, [HOUSEKEEPING["pack-refs"]]], writers=8, writes=800, pushes=60)
+    loops = [loop_until_told(store.path, each) for each in (one_maintainer, [HOUSEKEEPING["pack-refs"]])]
+    check(store, loops, writers=8, writes=800, pushes=60)
+
+
+def test_maintenance_beside_eight_writers_takes_nothing_away(store: Store) -> None:
+    check(store, [maintain_until_told(store.path, full=True)], writers=8, writes=12, pushes=3)
+    assert_sound(store.path)
+
+
+def test_two_maintainers_and_a_git_by_hand_take_nothing_away(store: Store) -> None:
+    ours = [maintain_until_told(store.path, full=True) for _ in range(2)]
+    by_hand = loop_until_told(store.path, [HOUSEKEEPING["repack -ad"]])
+    check(store, [*ours, by_hand], writers=3, writes=20, pushes=2)
+    assert_sound(store.path)
+
+
+@pytest.mark.soak
+def test_maintenance_for_long_takes_nothing_away(store: Store) -> None:
+    check(store, [maintain_until_told(store.path, full=True)] * 2, writers=8, writes=800, pushes=60)
+    assert_sound(store.path)
