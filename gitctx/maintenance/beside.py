@@ -8,7 +8,7 @@ import weakref
 from contextlib import suppress
 
 from gitctx.errors import GitctxError
-from gitctx.maintenance.growth import has_grown, note_looked
+from gitctx.maintenance.growth import has_grown, is_under_way, note_looked
 from gitctx.store import Store
 
 LOOK_EVERY_S = 2.0
@@ -23,7 +23,8 @@ def is_due(store: Store) -> bool:
     if now - _looked_at.get(store, -LOOK_EVERY_S) < LOOK_EVERY_S:
         return False
     _looked_at[store] = now
-    if not has_grown(str(store.path)):
+    path = str(store.path)
+    if not has_grown(path) or is_under_way(path):
         return False
     from gitctx.maintenance.maintenance import Maintenance
 
@@ -35,7 +36,7 @@ def is_due(store: Store) -> bool:
         return False
     if not due:
         with suppress(OSError):
-            note_looked(str(store.path))
+            note_looked(path)
     return due
 
 

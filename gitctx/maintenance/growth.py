@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 
@@ -9,6 +10,8 @@ from gitctx.maintenance import thresholds as at
 from gitctx.repository.disk import make_folders
 from gitctx.repository.settled import PackList
 
+LOCK = "gitctx/maintenance/lock"
+"""The file that whoever maintains a store holds a kernel lock on."""
 _OBJECT_IN_INDEX_BYTES = 28
 
 
@@ -18,6 +21,21 @@ def has_grown(path: str) -> bool:
         return _fresh_is_much(path) or time.time() - _looked_at(path) > at.DAY_S
     except OSError:
         return False
+
+
+def is_under_way(path: str) -> bool:
+    """Whether a program maintains the store at `path` now."""
+    try:
+        descriptor = os.open(f"{path}/{LOCK}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def note_looked(path: str) -> None:

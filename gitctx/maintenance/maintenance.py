@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from gitctx.errors import GitctxError, GitFailed
 from gitctx.format.settings import DEFAULT_GRACE_S
 from gitctx.maintenance import planning
+from gitctx.maintenance.growth import LOCK
 from gitctx.maintenance.look import long_kept
 from gitctx.maintenance.steps import Steps
 from gitctx.repository import RefLocked, RefMoved, descriptors
@@ -20,6 +22,8 @@ from gitctx.repository.translate import translated
 from gitctx.store import Store
 from gitctx.values import Maintained, MaintenanceStep
 
+_TRIES = 3
+_NAP_S = 0.005
 OnProgress = Callable[[str, float], None]
 """Told the name of the step under way, and which part of all steps is done (0 to 1)."""
 _IN_THE_WAY = (
@@ -131,18 +135,23 @@ class _Progress:
 @contextmanager
 def _alone(path: Path) -> Iterator[bool]:
     """Whether nobody else maintains the store: by a kernel lock, so that a death frees it. Raises OSError."""
-    folder = path / "gitctx" / "maintenance"
-    make_folders(str(folder), durable=False)
-    descriptor = descriptors.hold(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
+    place = path / LOCK
+    make_folders(str(place.parent), durable=False)
+    descriptor = descriptors.hold(os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-            return
-        yield True
+        yield any(_locked(descriptor) for _ in range(_TRIES))
     finally:
         descriptors.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock was to be had; somebody may only be asking whether it is held."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        time.sleep(_NAP_S)
+        return False
+    return True
 
 
 def size_of(path: Path) -> int:

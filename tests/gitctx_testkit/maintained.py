@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 from gitctx.config import Config, utc_now
@@ -27,8 +28,9 @@ LATER = replace(RELAXED, clock=lambda: utc_now() + timedelta(days=40))
 @contextmanager
 def everything_is_due() -> Iterator[None]:
     """For the time of the block no step waits for more."""
-    low = {"FRESH_PACKS": 1, "LOOSE_OBJECTS": 1, "LOOSE_REFS": 1, "REFLOG_BYTES": 1, "GRAPH_WRITES": 0}
-    with mock.patch.multiple(thresholds, **low, RECLAIM_EVERY_S=0.0, REFLOGS_EVERY_S=0.0):
+    low: dict[str, Any] = {"FRESH_PACKS": 1, "LOOSE_OBJECTS": 1, "LOOSE_REFS": 1, "REFLOG_BYTES": 1, "GRAPH_WRITES": 0}
+    low |= {"RECLAIM_EVERY_S": 0.0, "REFLOGS_EVERY_S": 0.0}
+    with mock.patch.multiple(thresholds, **low):
         yield
 
 
