@@ -23,8 +23,8 @@ MERGE_SLICE_BYTES = 512 << 20
 """By itself no more than this is merged at once."""
 REFLOG_BYTES = 64 << 10
 """A reflog smaller than this isn't worth the while, unless --full asks for it."""
-GRAPH_WRITES = 10_000
-"""So many writes may be missing in the commit-graph: git walks them in 0.1 s."""
+GRAPH_WRITES = 2_000
+"""So many writes may be missing in the commit-graph: git compares their trees one by one."""
 REFLOGS_EVERY_S = DAY_S
 RECLAIM_EVERY_S = 7 * DAY_S
 """How often unreachable objects are looked for: it goes over the whole history."""
