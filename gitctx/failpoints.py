@@ -75,6 +75,16 @@ SESSION_NAMES = (
 )
 """The points of a session's start and of the recovery that goes with it, beside those of its writes."""
 
+ROTATION_NAMES = (
+    "rotate.before_objects",
+    "rotate.after_objects",
+    "rotate.before_swap",
+    "rotate.after_swap",
+    "rotate.before_record",
+    "rotate.before_forgetting",
+)
+"""The points of a rotation, beside those of the ref swaps in it."""
+
 SYNC_NAMES = (
     "exchange.before_fetch",
     "exchange.after_fetch",
@@ -98,7 +108,7 @@ def hit(name: str) -> None:
 def activate(name: str, action: Callable[[], None]) -> None:
     """Put an action at a named point. Raises KeyError for a name that no code path has."""
     global _actions
-    known = (*NAMES, *MAINTENANCE_NAMES, *SESSION_NAMES, *SYNC_NAMES)
+    known = (*NAMES, *MAINTENANCE_NAMES, *SESSION_NAMES, *ROTATION_NAMES, *SYNC_NAMES)
     if name not in known:
         raise KeyError(f"no failpoint {name!r}; there are {', '.join(known)}")
     if _actions is None:

@@ -82,5 +82,7 @@ def strategies(context: typer.Context, incomplete: str) -> list[str]:
 
 def settings(context: typer.Context, incomplete: str) -> list[str]:
     """Names of settings."""
-    names = ("claims.ttl_s", "limits.max_value_bytes", "merge.", "sessions.take_over_silent_after_s", "strategies.")
+    from gitctx.format.settings import NAMES
+
+    names = sorted(name.removesuffix("<prefix>") for name in NAMES)
     return [name for name in names if name.startswith(incomplete)]

@@ -77,7 +77,7 @@ def set_value(
     dry_run: DryRun = False,
 ) -> None:
     """Change one setting: strategies.PREFIX, merge.PREFIX, limits.max_value_bytes, claims.ttl_s,
-    sessions.take_over_silent_after_s.
+    sessions.take_over_silent_after_s, rotation.auto, rotation.keep_writes, rotation.keep_days.
 
     VALUE is read as TOML (2000000, true, "text"), or as a JSON object, or else as text.
 
@@ -144,6 +144,9 @@ def _in_force(reading: Reading) -> dict[str, Any]:
     return {
         "claims.ttl_s": settings.claim_ttl_s,
         "sessions.take_over_silent_after_s": settings.take_over_silent_after_s,
+        "rotation.auto": settings.rotation.auto,
+        "rotation.keep_writes": settings.rotation.keep_writes,
+        "rotation.keep_days": settings.rotation.keep_days,
         "limits.max_value_bytes": settings.max_value_bytes,
         **{f"strategies.{prefix}": strategy for prefix, strategy in settings.strategies.items()},
         **{f"merge.{prefix}": rules.as_document() for prefix, rules in settings.merge_rules.items()},
@@ -182,6 +185,6 @@ def _object_or_text(text: str) -> Any:
 def _shown(value: Any) -> str:
     if value is None:
         return "never"
-    if isinstance(value, dict):
+    if isinstance(value, (bool, dict)):
         return json.dumps(value, ensure_ascii=False)
     return f"{value:g}" if isinstance(value, float) else str(value)

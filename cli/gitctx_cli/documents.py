@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         Recovery,
         RecoveryScan,
         Remote,
+        Rotated,
+        RotationPlan,
         SessionStatus,
         SyncPause,
         Verification,
@@ -304,6 +306,7 @@ def of_exchanged(report: Exchanged) -> Document:
                 "forced_back": each.forced_back,
                 "refused": each.refused or None,
                 "up_to_date": each.up_to_date,
+                "rejoined": each.rejoined,
                 "settled": [
                     {
                         "key": one.key,
@@ -348,6 +351,33 @@ def _of_side(side: ConflictSide) -> Document:
         "actor": side.actor,
         "session": side.session,
         "written_at": format_time(side.written_at),
+    }
+
+
+def of_rotation_plan(plan: RotationPlan) -> Document:
+    """What a rotation of one branch would do."""
+    return {
+        "branch": plan.branch,
+        "head": plan.head,
+        "epoch": plan.epoch,
+        "stands_for": plan.stands_for,
+        "squashed": plan.squashed,
+        "counted": plan.counted,
+        "kept": plan.kept,
+        "since": _time(plan.since),
+        "until": _time(plan.until),
+        "actors": [{"actor": actor, "writes": count} for actor, count in plan.actors],
+    }
+
+
+def of_rotated(rotated: Rotated) -> Document:
+    """What a rotation of one branch did: its plan, and what came of it."""
+    return {
+        **of_rotation_plan(rotated.plan),
+        "changed": rotated.changed,
+        "head": rotated.head,
+        "base": rotated.base,
+        "kept_under": rotated.kept_under,
     }
 
 

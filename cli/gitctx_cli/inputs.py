@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 STDIN = "-"
 _LONGEST_S = 1e10
+_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
@@ -84,3 +85,12 @@ def limit(number: int | None) -> int | None:
     if number is not None and number < 0:
         raise UsageError(f"-n: {number} is less than nothing", hint="give a number of lines, or leave it out")
     return number
+
+
+def size(text: str, *, option: str) -> int:
+    """A size in bytes: `4096`, `500k`, `20M`, `1G`."""
+    unit = text[-1:] if text[-1:].isalpha() else ""
+    number = text.removesuffix(unit)
+    if unit.lower() not in _SIZES or not number.replace(".", "", 1).isdecimal() or not number.isascii():
+        raise UsageError(f"{option}: {text!r} isn't a size", hint="write 500k, 20M or 1G")
+    return int(float(number) * _SIZES[unit.lower()])

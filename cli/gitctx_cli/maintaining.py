@@ -13,6 +13,7 @@ from gitctx_cli.env import Env
 
 if TYPE_CHECKING:
     from gitctx.maintenance.maintenance import OnProgress
+    from gitctx.store import Store
     from gitctx.values import Maintained
 
 
@@ -38,12 +39,28 @@ def maintain(
     from gitctx.maintenance.maintenance import Maintenance
 
     store = env.open_store()
+    if not dry_run:
+        _rotate_if_due(env, store)
     with _progress(env, wanted=not dry_run and not one_slice) as told:
         done = Maintenance(store).run(full=full, dry_run=dry_run, gentle=one_slice, on_progress=told)
     if env.json:
         env.output.document(of_maintained(done))
     else:
         _show(env, done, dry_run=dry_run)
+
+
+def _rotate_if_due(env: Env, store: Store) -> None:
+    """Squash what the settings say, and let go of old heads whose grace has ended, so that their space comes back."""
+    from gitctx.errors import GitctxError
+    from gitctx.rotation import Rotation
+
+    rotation = Rotation(store, actor=env.actor_of(store, None))
+    try:
+        for each in rotation.apply_if_due():
+            env.output.say(f"rotated {each.plan.branch}: kept {each.plan.kept} writes, squashed {each.plan.squashed}")
+        rotation.finish()
+    except GitctxError as error:
+        env.output.say(f"warning: {error.message}")
 
 
 def _show(env: Env, done: Maintained, *, dry_run: bool) -> None:

@@ -160,6 +160,10 @@ def _notes(report: Exchanged) -> list[str]:
                 f"note: {report.remote} was set back: it had {each.forced_back[:10]} as its {each.branch};"
                 " nothing here was taken back"
             )
+        if each.rejoined:
+            lines.append(
+                f"note: {report.remote} takes no rewritten history, so the rotation of {each.branch} was taken back"
+            )
         lines += [f"settled {one.key}: {one.strategy}, {one.kept[:10]} after {one.lost[:10]}" for one in each.settled]
         lines += [f"moved {one.key} to {one.moved_to}: an entry and a folder had one name" for one in each.moved]
         lines += [f"open conflict {one.id} about {one.key}: see `gitctx conflict list`" for one in each.opened]

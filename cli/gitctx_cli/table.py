@@ -72,6 +72,7 @@ COMMANDS: Mapping[str, Entry] = {
     "verify": Entry("stores:verify", "check that the store is sound", STORE),
     "doctor": Entry("doctor:doctor", "check environment, store and sessions; --fix mends", STORE),
     "maintain": Entry("maintaining:maintain", "keep the store small and quick; it also goes on by itself", STORE),
+    "rotate": Entry("rotating:rotate", "squash old history, so that the store stays small", STORE),
     "recovery": Entry("", "find damage in the store and mend it", STORE, RECOVERY),
     "config": Entry("", "show and change the store's settings", STORE, CONFIG),
     "put": Entry("writing:put", "put a value at a key", ENTRIES),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gitctx.aio.live import AsyncLive
     from gitctx.aio.maintenance import AsyncMaintenance
     from gitctx.aio.recovery import AsyncRecovery
+    from gitctx.aio.rotation import AsyncRotation
     from gitctx.aio.sessions import AsyncSessions
     from gitctx.aio.sync import AsyncSync
     from gitctx.store import Store
@@ -113,6 +114,13 @@ class AsyncContext(Part[Context]):
         from gitctx.aio.maintenance import AsyncMaintenance
 
         return AsyncMaintenance(lambda: self._context.maintenance, self._calls)
+
+    @cached_property
+    def rotation(self) -> AsyncRotation:
+        """Squashing old history, so that the store stays small."""
+        from gitctx.aio.rotation import AsyncRotation
+
+        return AsyncRotation(lambda: self._context.rotation, self._calls)
 
     @cached_property
     def sync(self) -> AsyncSync:

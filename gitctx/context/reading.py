@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from gitctx.errors import RevisionNotFound
 from gitctx.format.keys import RESERVED, check_actor, check_key, check_prefix
 from gitctx.store import Store, View
 from gitctx.store.bases import Bases, seen_folder
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from gitctx.format.settings import Settings
     from gitctx.maintenance.maintenance import Maintenance
     from gitctx.recovery import Recovery
+    from gitctx.rotation import Rotation
     from gitctx.sessions import Claims, Machine, Sessions
     from gitctx.sync.live import Live
     from gitctx.sync.sync import Sync
@@ -98,6 +100,13 @@ class Reading:
         from gitctx.maintenance.maintenance import Maintenance
 
         return Maintenance(self.store)
+
+    @cached_property
+    def rotation(self) -> Rotation:
+        """Squashing old history, so that the store stays small."""
+        from gitctx.rotation import Rotation
+
+        return Rotation(self.store, actor=self.actor, session=self.session)
 
     @cached_property
     def sync(self) -> Sync:
@@ -264,7 +273,10 @@ class Reading:
         is taken as it is, whether there is such a revision or not.
         """
         if is_full_id(text):
-            return Revision(text)
+            try:
+                return self.store.resolve(text)
+            except RevisionNotFound:
+                return Revision(text)
         found = self.store.resolve(text)
         if self.store.checkpoint_commit(text) is not None:
             taken_at = self.checkpoints.show(text).revision

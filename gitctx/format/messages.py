@@ -33,6 +33,9 @@ REVISION = "Gitctx-Revision"
 FORMAT_TRAILER = "Gitctx-Format"
 STORE = "Gitctx-Store"
 EPOCH = "Gitctx-Epoch"
+SQUASHED = "Gitctx-Squashed"
+SQUASHED_BY = "Gitctx-Squashed-By"
+SQUASHED_TIME = "Gitctx-Squashed-Time"
 
 _TRAILER = re.compile(r"([A-Za-z0-9-]+): (.*)")
 # Git looks for trailers above such a line, after any comment character. Source: git, wt-status.c, wt_status_locate_end.
@@ -137,6 +140,25 @@ def decode_commit(data: bytes) -> Commit:
         message=message,
         trailers=trailers,
     )
+
+
+def rewritten(data: bytes, *, tree: str, parents: Sequence[str], original: str | None) -> bytes:
+    """A raw commit with another tree and other parents; it says which one it stands for (`original` None: as it says
+    already). A signature is left out, because it wouldn't hold any more.
+    """
+    head, _, text = data.partition(b"\n\n")
+    kept: list[bytes] = []
+    signed = False
+    for line in head.split(b"\n"):
+        signed = line.startswith((b"gpgsig", b"mergetag")) or (signed and line.startswith(b" "))
+        if not signed and not line.startswith((b"tree ", b"parent ")):
+            kept.append(line)
+    lines = [b"tree " + tree.encode(), *(b"parent " + parent.encode() for parent in parents), *kept]
+    if original is not None:
+        _, _, trailers = split_message(text.decode("utf-8", "replace"))
+        gap = b"\n" if trailers else b"\n\n"
+        text = text.rstrip(b"\n") + gap + f"{REVISION}: {original}\n".encode()
+    return b"\n".join(lines) + b"\n\n" + text
 
 
 def encode_tag(*, target: str, name: str, tagger: Identity, message: str) -> bytes:

@@ -19,6 +19,10 @@ take_over_silent_after_s = 86400   # not set: never
 [maintenance]
 auto = true
 grace_s = 1209600
+[rotation]
+auto = true                        # rotate by itself when history is twice what is kept
+keep_writes = 10000                # the newest writes, and those of so many days, whichever is more
+keep_days = 90
 """
 
 from __future__ import annotations
@@ -44,6 +48,17 @@ LEAST_GRACE_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
+class RotationPolicy:
+    """Whether the store rotates by itself when its history is twice what is kept, and what is: the newest writes, and
+    those of so many days, whichever is more.
+    """
+
+    auto: bool = True
+    keep_writes: int = 10_000
+    keep_days: float = 90.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The settings in force. `problems` are sentences about what was refused; defaults stand in for it."""
 
@@ -54,6 +69,7 @@ class Settings:
     take_over_silent_after_s: float | None = None
     maintains_itself: bool = True
     maintenance_grace_s: float = DEFAULT_GRACE_S
+    rotation: RotationPolicy = RotationPolicy()
     problems: tuple[str, ...] = ()
 
     def strategy_for(self, key: str) -> str:
@@ -66,6 +82,11 @@ class Settings:
 
 
 DEFAULTS = Settings()
+NAMES = (
+    *("strategies.<prefix>", "merge.<prefix>", "limits.max_value_bytes", "claims.ttl_s"),
+    *("sessions.take_over_silent_after_s", "maintenance.auto", "maintenance.grace_s"),
+    *("rotation.auto", "rotation.keep_writes", "rotation.keep_days"),
+)
 
 
 def _of_longest_prefix(values: Mapping[str, _Value], key: str, default: _Value) -> _Value:
@@ -121,8 +142,7 @@ def _switch(name: str, value: Any) -> bool:
 
 def check(name: str, value: Any) -> Any:
     """The value of one setting (`strategies.<prefix>`, `merge.<prefix>` as MergeRules, `limits.max_value_bytes`,
-    `claims.ttl_s`, `sessions.take_over_silent_after_s`, `maintenance.auto`, `maintenance.grace_s`).
-    Raises ConfigInvalid.
+    `claims.ttl_s`, ...: see NAMES). Raises ConfigInvalid.
     """
     table, _, rest = name.partition(".")
     if table == "strategies" and rest:
@@ -139,11 +159,13 @@ def check(name: str, value: Any) -> Any:
         return _switch(name, value)
     if name == "maintenance.grace_s":
         return float(_number(name, value, LEAST_GRACE_S, 10 * 365 * 24 * 3600))
-    raise ConfigInvalid(
-        f"there is no setting {name!r}",
-        hint="there are strategies.<prefix>, merge.<prefix>, limits.max_value_bytes, claims.ttl_s,"
-        " sessions.take_over_silent_after_s, maintenance.auto and maintenance.grace_s",
-    )
+    if name == "rotation.auto":
+        return _switch(name, value)
+    if name == "rotation.keep_writes":
+        return int(_number(name, value, 1, 1e9))
+    if name == "rotation.keep_days":
+        return float(_number(name, value, 0, 36500))
+    raise ConfigInvalid(f"there is no setting {name!r}", hint=f"there are {', '.join(NAMES)}")
 
 
 def flatten(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,6 +203,11 @@ def parse_settings(data: bytes) -> Settings:
         take_over_silent_after_s=good.get("sessions.take_over_silent_after_s"),
         maintains_itself=good.get("maintenance.auto", DEFAULTS.maintains_itself),
         maintenance_grace_s=good.get("maintenance.grace_s", DEFAULTS.maintenance_grace_s),
+        rotation=RotationPolicy(
+            good.get("rotation.auto", DEFAULTS.rotation.auto),
+            good.get("rotation.keep_writes", DEFAULTS.rotation.keep_writes),
+            good.get("rotation.keep_days", DEFAULTS.rotation.keep_days),
+        ),
         problems=tuple(problems),
     )
 

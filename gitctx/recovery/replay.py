@@ -58,7 +58,7 @@ class Replay:
         tree, holes = self._mended(bare.tree, self._tree_of(parents[0]))
         tree = tree or self._keep("tree", b"")
         data = self._shadow.repository.read(oid)[1]
-        made = self._keep("commit", _rewritten(data, oid, tree, parents))
+        made = self._keep("commit", messages.rewritten(data, tree=tree, parents=parents, original=oid))
         self.made[oid], self.trees[made], self.holes[oid] = made, tree, holes
 
     def _tree_of(self, commit: str) -> str:
@@ -118,18 +118,3 @@ def _joined(name: bytes, below: str | None) -> str:
         return text
     split = len(text) == 3 and text[0] == "~" and all(letter in "0123456789abcdef" for letter in text[1:])
     return below if split else f"{text}/{below}"
-
-
-def _rewritten(data: bytes, oid: str, tree: str, parents: list[str]) -> bytes:
-    """A commit with another tree and other parents, which says what it stands for."""
-    head, _, text = data.partition(b"\n\n")
-    kept: list[bytes] = []
-    signed = False
-    for line in head.split(b"\n"):
-        signed = line.startswith(b"gpgsig") or (signed and line.startswith(b" "))
-        if not signed and not line.startswith((b"tree ", b"parent ")):
-            kept.append(line)
-    lines = [b"tree " + tree.encode(), *(b"parent " + parent.encode() for parent in parents), *kept]
-    _, _, trailers = messages.split_message(text.decode("utf-8", "replace"))
-    gap = b"\n" if trailers else b"\n\n"
-    return b"\n".join(lines) + b"\n\n" + text.rstrip(b"\n") + gap + f"{messages.REVISION}: {oid}\n".encode()

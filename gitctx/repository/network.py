@@ -42,10 +42,13 @@ _NO_REPOSITORY = re.compile(
 
 
 class Refusal(NamedTuple):
-    """Why a remote didn't take a ref; `raced` if somebody was faster, so that it is worth trying again."""
+    """Why a remote didn't take a ref; `raced` if somebody was faster, so that it is worth trying again; `by_remote` if
+    the remote itself said so, not git here.
+    """
 
     reason: str
     raced: bool
+    by_remote: bool = False
 
 
 class Push(NamedTuple):
@@ -246,7 +249,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _refusal(text: str) -> Refusal:
     match = _REASON.match(text)
     reason = (match[1] or match[2] if match is not None else None) or text
-    return Refusal(reason, _RACED.search(text) is not None)
+    return Refusal(reason, _RACED.search(text) is not None, text.startswith("[remote rejected]"))
 
 
 def _failed(shown: str, url: str, status: int, output: str, talk: str) -> RemoteError:

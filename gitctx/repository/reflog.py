@@ -16,6 +16,7 @@ from gitctx.repository.disk import Stamp, make_folders, stamp_of, write_all
 
 NO_OBJECT = "0" * 40
 _LINE = re.compile(rb"\0*([0-9a-f]{40}) ([0-9a-f]{40}) (.*?) \d+ [+-]\d{4}(?:\t(.*))?")
+_MOVED = rb"(?m)^\0*%s [0-9a-f]{40} .*? (\d+) [+-]\d{4}(?:\t|$)"
 _MOST_BYTES = 262144
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
@@ -112,6 +113,16 @@ class Reflogs:
         if size > max_bytes:
             lines = lines[1:]
         return [parsed for parsed in map(_parse, lines) if parsed is not None]
+
+    def moved_at_s(self, name: str, away_from: str | None = None) -> int | None:
+        """When a ref last moved (away from a value), in seconds since 1970; None if its reflog doesn't tell."""
+        try:
+            with open(self._path(name), "rb") as file:
+                data = file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        found = re.findall(_MOVED % (away_from or "[0-9a-f]{40}").encode("ascii"), data)
+        return int(found[-1]) if found else None
 
     def _path(self, name: str) -> str:
         return f"{self._root}/logs/{name}"

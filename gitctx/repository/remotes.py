@@ -23,7 +23,9 @@ OWN = "refs/"
 SHARED = "refs/gitctx/"
 """Namespace on a remote that also holds a project: `refs/gitctx/heads/context`, `refs/gitctx/tags/...`."""
 NAMESPACES = (OWN, SHARED)
+TRACKING = "refs/gitctx/remotes/"
 _NAMESPACE = "gitctxnamespace"
+_NO_ROTATION = "gitctxnorotation"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _NOT_NAMES = ("pause", "resume")
 
@@ -94,6 +96,15 @@ class Remotes:
                 if time.time() - lock.stat().st_mtime >= older_than_s:
                     lock.unlink()
 
+    def note_no_rotation(self, name: str) -> None:
+        """Remember that a remote takes no rewritten history."""
+        with translated(self._repository.path):
+            pygit2.Config(str(self._repository.path / "config"))[f"remote.{name}.{_NO_ROTATION}"] = True
+
+    def any_without_rotation(self) -> bool:
+        """Whether a remote is known to take no rewritten history: then rotating by itself would only be undone."""
+        return any(name.endswith(f".{_NO_ROTATION}") for name in self._repository.config())
+
     def remove(self, name: str) -> Remote:
         """Forget a remote and what is known of its refs; on the remote nothing changes. Raises RemoteNotFound."""
         found = self.get(name)
@@ -106,7 +117,7 @@ class Remotes:
 
 def tracking(name: str) -> str:
     """Where the refs of a remote are remembered in the store."""
-    return f"refs/gitctx/remotes/{name}/"
+    return f"{TRACKING}{name}/"
 
 
 def fetch_refspecs(name: str, namespace: str) -> Sequence[str]:

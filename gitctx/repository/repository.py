@@ -469,6 +469,20 @@ class Repository:
         with translated(self.path):
             return self.refs.logs.tail(name, max_bytes)
 
+    def moved_at_s(self, name: str) -> int | None:
+        """When a ref last moved, in seconds since 1970; None if its reflog doesn't tell."""
+        with translated(self.path):
+            return self.refs.logs.moved_at_s(name)
+
+    def forget_log(self, name: str, oid: str) -> None:
+        """Drop the lines of a ref's reflog up to the one by which it last moved away from a value, and all of that same
+        second. Raises GitFailed, StorageError.
+        """
+        with translated(self.path):
+            left_at_s = self.refs.logs.moved_at_s(name, oid)
+        if left_at_s is not None:
+            self.git("reflog", "expire", f"--expire={left_at_s + 1}", "--expire-unreachable=never", name)
+
     def ref_names(self, prefix: str) -> list[str]:
         """Names of the refs below a prefix, sorted."""
         with translated(self.path):
@@ -533,12 +547,13 @@ class Repository:
         except (KeyError, ValueError, pygit2.GitError):
             return False
 
-    def beyond(self, oids: Iterable[str], head: str) -> set[str]:
-        """Those of some commits that a head doesn't reach, and where clocks went back perhaps some that it does; found
-        in one walk. What isn't a commit here is left out. Raises GitFailed where something on the way can't be read.
+    def beyond(self, oids: Iterable[str], heads: Iterable[str]) -> set[str]:
+        """Those of some commits that none of the heads reaches, and where clocks went back perhaps some that one does;
+        found in one walk. What isn't a commit here is left out. Raises GitFailed where something on the way can't be
+        read.
         """
         wanted = list(oids)
-        lines = "".join(f"{oid}\n" for oid in (*wanted, f"^{head}"))
+        lines = "".join(f"{oid}\n" for oid in (*wanted, *(f"^{head}" for head in heads)))
         _, output, _ = self.git("rev-list", "--ignore-missing", "--stdin", stdin=lines.encode("ascii"))
         return set(wanted) & set(output.decode("ascii").split())
 

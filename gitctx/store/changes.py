@@ -11,11 +11,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitctx.errors import BrokenHistory, ObjectMissing, RevisionNotFound
 from gitctx.format import layout, messages
 from gitctx.format.keys import RESERVED
+from gitctx.store.rotated import original_of
 from gitctx.store.view import View
 from gitctx.values import Change, Revision, SessionId, WatchedChange
 
@@ -111,7 +113,10 @@ class Changes:
 
     def _way_by_git(self, since: str, head: str) -> list[str] | None:
         ways = self._repository.ways(since, head, most=self._most + 1)
-        if not ways or len(ways) > self._most:
+        if not ways:
+            standing = self._standing_for(since, head)
+            return self._way(standing, head) if standing is not None else None
+        if len(ways) > self._most:
             return None
         way: list[str] = []
         oid = head
@@ -119,6 +124,15 @@ class Changes:
             way.append(oid)
             oid = next(parent for parent in ways[oid] if parent == since or parent in ways)
         return way[::-1]
+
+    def _standing_for(self, since: str, head: str) -> str | None:
+        """What a rotation made anew of a revision, or squashed it into, so that it has the same content."""
+        original = original_of(self._repository.read_commit(since)) or since
+        if self._most:
+            for oid, commit in islice(self._repository.walk(head), self._most + 1):
+                if original_of(commit) == original:
+                    return oid
+        return None
 
     def _commit(self, oid: str) -> Commit:
         """A commit; mostly the one that was read last."""

@@ -8,6 +8,8 @@ from datetime import datetime
 from gitctx.format import layout, messages
 from gitctx.format.messages import Commit
 from gitctx.repository import Repository
+from gitctx.store.base_records import read_record
+from gitctx.store.rotated import is_base, original_of, was_taken_back
 from gitctx.values import Etag, Revision, SessionId, Write, WriteId
 
 _NEAR = 64
@@ -41,7 +43,15 @@ class History:
         does the looking once it is far away.
         """
         found = self._repository.walk(start, hide) if key is None else self._touching(start, hide, key, all_sides=True)
+        once_only = was_taken_back(self._repository, start)
         for revision, commit in found:
+            if once_only and self._is_twin(commit):
+                continue
+            if key is not None and is_base(commit):
+                earlier = self._before_base(commit, key)
+                if earlier is not None and _matches(earlier, actor, session, since):
+                    yield earlier
+                continue
             if actor is not None and commit.author.name != actor:
                 continue
             if session is not None and commit.trailer(messages.SESSION) != session:
@@ -55,8 +65,27 @@ class History:
         now = self._at(self._repository.read_commit(start).tree, key)
         for revision, commit in self._touching(start, (), key, all_sides=False):
             if self._at(commit.tree, key) == now:
+                if is_base(commit) and (earlier := self._before_base(commit, key)) is not None:
+                    return earlier
                 return _write(revision, commit, tuple(self._keys(commit)))
         return None
+
+    def _is_twin(self, commit: Commit) -> bool:
+        """Whether a commit was made anew of one that is there as well."""
+        original = original_of(commit)
+        return original is not None and self._repository.has(original)
+
+    def _before_base(self, base: Commit, key: str) -> Write | None:
+        """The last write of a key before a base: as that recorded it, else from the history that it stands for, as long
+        as that is there. Of a folder nothing is recorded.
+        """
+        if key.endswith("/"):
+            return None
+        recorded = read_record(self._repository, base, key)
+        if recorded is not None:
+            return recorded
+        below = base.trailer(messages.REVISION)
+        return self.last_write(below, key) if below is not None and self._repository.has(below) else None
 
     def _touching(
         self, start: str, hide: tuple[str, ...], key: str, *, all_sides: bool
@@ -100,6 +129,14 @@ class History:
         if key.endswith("/"):
             return layout.Found(folder=found.folder)
         return layout.Found(entry=found.entry)
+
+
+def _matches(write: Write, actor: str | None, session: str | None, since: datetime | None) -> bool:
+    return (
+        actor in (None, write.actor)
+        and session in (None, write.session)
+        and (since is None or write.written_at >= since)
+    )
 
 
 def _write(revision: str, commit: Commit, keys: tuple[str, ...]) -> Write:

@@ -14,6 +14,7 @@ from gitctx.errors import BrokenHistory, GitFailed, InvalidKey, ObjectMissing
 from gitctx.format import layout
 from gitctx.repository import Repository
 from gitctx.repository.reflog import NO_OBJECT
+from gitctx.store.rotated import ROTATING, original_of, rotated_heads
 
 if TYPE_CHECKING:
     from gitctx.format.layout import Trees
@@ -41,27 +42,31 @@ def thrown_off(repository: Repository, ref: str, head: str, published: str | Non
     start = next((index + 1 for index, line in enumerate(lines) if line.new == published), 0)
     previous = head
     for line in reversed(lines[start:]):
+        if ROTATING in line.message and repository.is_ancestor(line.new, head):
+            break  # before it was rotated, all was joined that had been thrown off until then
         if line.old != NO_OBJECT and line.old != previous:
             candidates[line.old] = None
         previous = line.old
     if not candidates:
         return []
     near = {oid for oid, _ in islice(repository.walk(head), 2 * _LINES)}
-    lost = _not_only_old(repository, [oid for oid in candidates if oid not in near], head)
+    heads = (head, *rotated_heads(repository, ref.removeprefix("refs/heads/")).values())
+    lost = _not_only_old(repository, [oid for oid in candidates if oid not in near], heads)
     lost = [oid for oid in lost if _is_whole(repository, oid, head, near)]
-    lost = [oid for oid in lost if not repository.is_ancestor(oid, head)]
+    lost = [oid for oid in lost if not any(repository.is_ancestor(oid, each) for each in heads)]
     return [oid for oid in lost if not any(other != oid and repository.is_ancestor(oid, other) for other in lost)]
 
 
-def _not_only_old(repository: Repository, candidates: list[str], head: str) -> list[str]:
-    """Without those that are far back in the head's history: for each `_is_whole` would read hundreds of commits.
+def _not_only_old(repository: Repository, candidates: list[str], heads: Sequence[str]) -> list[str]:
+    """Without those that are far back in the head's history, for each of which `_is_whole` would read hundreds of
+    commits; and without those that a rotation put aside.
 
     By git, because libgit2 never comes back from a torn commit. Where git can't read something, all of them.
     """
     if not candidates:
         return []
     try:
-        beyond = repository.beyond(candidates, head)
+        beyond = repository.beyond(candidates, heads)
     except GitFailed:
         return candidates
     return [oid for oid in candidates if oid in beyond]
@@ -90,7 +95,7 @@ def join(repository: Repository, trees: Trees, head: str, lost: Sequence[str]) -
     superseded: list[str] = []
     for other in lost:
         theirs = repository.read_commit(other).tree
-        base_id = repository.merge_base(head, other)
+        base_id = repository.merge_base(head, other) or _stood_for(repository, head, other)
         base: layout.Folder = (repository.read_commit(base_id).tree,) if base_id else ()
         mine = {key: after for key, _, after in layout.compare(trees, base, (root,))}
         removed: dict[str, str | None] = {}
@@ -106,6 +111,18 @@ def join(repository: Repository, trees: Trees, head: str, lost: Sequence[str]) -
         root, clashing = _put_back(trees, layout.apply(trees, root, removed), put)
         superseded += clashing
     return root, superseded
+
+
+def _stood_for(repository: Repository, head: str, other: str) -> str | None:
+    """Of two histories, one of which begins with the base of a rotation: the newest revision that both have, one of
+    them as an original.
+    """
+    for rotated, old in ((other, head), (head, other)):
+        for _, commit in repository.walk(rotated):
+            original = original_of(commit)
+            if original is not None and repository.is_ancestor(original, old):
+                return original
+    return None
 
 
 def _put_back(trees: Trees, root: str, put: dict[str, str]) -> tuple[str, list[str]]:

@@ -12,6 +12,7 @@ from gitctx.errors import InvalidRevision, RevisionNotFound
 from gitctx.repository import Repository
 from gitctx.store import identity
 from gitctx.store.branch import Branch
+from gitctx.store.rotated import BASES, ROTATED, Originals
 from gitctx.values import Revision
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class Store:
         self.identity = identity.identify(repository)
         self.context = Branch(repository, identity.CONTEXT, config)
         self.sessions = Branch(repository, identity.SESSIONS, config)
+
+    @cached_property
+    def _originals(self) -> Originals:
+        return Originals(self.repository)
 
     @cached_property
     def history(self) -> History:
@@ -70,12 +75,34 @@ class Store:
         if target is not None:
             return target
         if _HEX.fullmatch(text):
-            return Revision(self.repository.expand(text.lower()))
+            return self._by_id(text.lower())
         raise RevisionNotFound(
             f"{text!r} is neither a revision nor a checkpoint of this store",
             hint="`gitctx log` lists revisions, `gitctx checkpoint list` checkpoints",
             details={"revision": text},
         )
+
+    def _by_id(self, prefix: str) -> Revision:
+        """The revision of that id; for an original that a rotation made anew, the one that stands for it now."""
+        found: str | None = None
+        missing: RevisionNotFound | None = None
+        try:
+            found = self.repository.expand(prefix)
+        except RevisionNotFound as error:
+            missing = error
+        head = self.context.head()
+        if found is None or (self.was_rotated() and not self.repository.is_ancestor(found, head)):
+            standing = self._originals.standing_for(prefix, head)
+            if len(standing) == 1:
+                return Revision(standing[0])
+        if found is None:
+            assert missing is not None
+            raise missing
+        return Revision(found)
+
+    def was_rotated(self) -> bool:
+        """Whether there ever was a rotation, as far as its refs tell."""
+        return bool(self.repository.ref_names(BASES) or self.repository.ref_names(ROTATED))
 
     def checkpoint_commit(self, name: str) -> Revision | None:
         """The commit that a checkpoint's tag leads to; None if there is no such tag."""

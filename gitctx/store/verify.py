@@ -12,6 +12,7 @@ from gitctx.format.records import decode_claim, decode_session
 from gitctx.store import rejoin
 from gitctx.store.draft import Draft
 from gitctx.store.identity import CONTEXT, REQUIRED_CONFIG, SESSIONS
+from gitctx.store.rotated import original_of
 from gitctx.store.store import Store
 from gitctx.values import Finding, Verification
 
@@ -135,9 +136,9 @@ def _check_records(store: Store) -> Iterator[Finding]:
 
 
 def _check_ids(store: Store) -> Iterator[Finding]:
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     for branch in (store.context, store.sessions):
         for oid, commit in store.repository.walk(branch.head()):
-            id = commit.trailer(messages.ID)
-            if id is not None and seen.setdefault(id, oid) != oid:
-                yield Finding("id_twice", id, f"the commits {seen[id]} and {oid} carry the same id {id}")
+            id, original = commit.trailer(messages.ID), original_of(commit) or oid
+            if id is not None and seen.setdefault(id, (oid, original))[1] != original:
+                yield Finding("id_twice", id, f"the commits {seen[id][0]} and {oid} carry the same id {id}")

@@ -23,6 +23,7 @@ from gitctx.sessions import Sessions
 from gitctx.store import Branch, Store
 from gitctx.store.advance import Step
 from gitctx.store.identity import CONTEXT, SESSIONS
+from gitctx.store.rotated import epoch_of, mark_taken_back
 from gitctx.sync.agreed import Agreed
 from gitctx.sync.joint import Author, Joint, root_stores
 from gitctx.sync.tags import FASTER, Tags
@@ -45,6 +46,8 @@ class _Branch:
     report: BranchExchanged
     theirs: str | None = None
     joined: Revision | None = None
+    must_join: bool = False
+    """The remote takes no rewritten history: what was rotated here has to be joined with what it has."""
     joint: Joint | None = None
     pushed: Push | None = None
     """What was pushed and isn't known to have gone through."""
@@ -203,7 +206,7 @@ class Exchange:
             self._notice_gone_through(each)
             self._notice_forced_back(each, agreed)
             if each.theirs is not None:
-                self._bring_in(each)
+                self._bring_in(each, agreed.get(each.agreed))
                 agreed.set(each.agreed, each.theirs)
         failpoints.hit("exchange.after_merge")
         pushes = [push for each in branches for push in self._own(each)]
@@ -226,7 +229,10 @@ class Exchange:
         known = agreed.get(each.agreed)
         if known is None or known == each.theirs:
             return
-        if each.theirs is None or not self._repository.is_ancestor(known, each.theirs):
+        if each.theirs is None or not (
+            self._repository.is_ancestor(known, each.theirs)
+            or epoch_of(self._repository, each.theirs) > epoch_of(self._repository, known)
+        ):
             each.report = replace(each.report, forced_back=Revision(known))
 
     def _notice_gone_through(self, each: _Branch) -> None:
@@ -239,7 +245,7 @@ class Exchange:
         if self._repository.is_ancestor(pushed.oid, each.theirs):
             self._count_sent(each, pushed)
 
-    def _bring_in(self, each: _Branch) -> None:
+    def _bring_in(self, each: _Branch, met: str | None) -> None:
         theirs = each.theirs
         assert theirs is not None
         if each.joint is None or each.joint.theirs != theirs:
@@ -251,6 +257,7 @@ class Exchange:
                 author=self._author,
                 strategy=self._strategy,
                 apart=self._apart,
+                met=met,
             )
         joint = each.joint
         before: list[Revision] = []
@@ -260,6 +267,12 @@ class Exchange:
             return joint.step(head)
 
         head = each.joined = each.branch.advance(step_from)
+        if each.must_join:
+            each.joined = each.branch.advance(joint.join_again)
+            each.report = replace(each.report, rejoined=True)
+            mark_taken_back(self._store, each.branch.name, theirs)
+            Remotes(self._repository).note_no_rotation(self._remote.name)
+            each.must_join = False
         if head == before[0]:
             return
         if each.branch.name == SESSIONS:
@@ -332,6 +345,9 @@ class Exchange:
             tags.pushed(push, FASTER if raced else refusal.reason if refusal is not None else None)
             return
         if refusal is not None:
+            rewritten = push.oid is not None and each.theirs is not None
+            if rewritten and "non-fast-forward" in refusal.reason and refusal.by_remote:
+                each.must_join = not self._repository.is_ancestor(str(each.theirs), str(push.oid))
             reason = FASTER if raced else refusal.reason
             each.report = replace(each.report, refused=reason, up_to_date=False)
             return
@@ -339,7 +355,6 @@ class Exchange:
         each.pushed = None
         self._count_sent(each, push)
         each.theirs = push.oid
-        assert push.oid is not None
         agreed.set(each.agreed, push.oid)
 
     def _count_sent(self, each: _Branch, push: Push) -> None:

@@ -18,6 +18,9 @@ from gitctx.store.host import hostname
 from gitctx.store.identity import CONTEXT
 from gitctx.store.merging import Merge, Merged, Side
 from gitctx.store.origins import Origin, find_origins
+from gitctx.store.rewriting import Rewriting
+from gitctx.store.rotated import ROTATING, keep_old_head, make_base
+from gitctx.sync.crossing import Crossing, find_crossing
 from gitctx.values import Revision
 
 OP = "sync"
@@ -46,6 +49,7 @@ class Joint:
         author: Author,
         strategy: str | Strategy | None,
         apart: bool,
+        met: str | None,
     ) -> None:
         self._store = store
         self._repository = store.repository
@@ -54,6 +58,7 @@ class Joint:
         self._author = author
         self._strategy: str | Strategy | None = strategy if branch == CONTEXT else MERGE
         self._apart = apart
+        self._met = met
         self._origins: dict[tuple[str, str | None], Origin] = {}
         self._steps: dict[str, tuple[Step | None, Merged | None]] = {}
         self.theirs = theirs
@@ -81,7 +86,57 @@ class Joint:
         bases = merge_bases(self._repository, head, self.theirs)
         if not bases:
             self._check_unrelated(head)
+            crossing = find_crossing(self._repository, head, self.theirs, self._met)
+            if crossing is not None:
+                return self._cross(head, crossing)
         return self._merge(head, bases)
+
+    def _cross(self, head: Revision, crossing: Crossing) -> tuple[Step | None, Merged | None]:
+        """One side was rotated: what only the other one has is made anew on it."""
+        what = f"sync with {self._remote}, {ROTATING}{crossing.epoch}"
+        if crossing.older == head:
+            keep_old_head(self._store, self._branch, crossing.epoch, head)
+        if not crossing.writes:
+            if crossing.newer == head:
+                return None, None
+            return Step(Revision(crossing.newer), (), what), None
+        stand_ins = [self._stand_in(oid, crossing.epoch) for oid in crossing.below if oid not in crossing.standing]
+        made = {**crossing.standing, **stand_ins_by(crossing, stand_ins)}
+        writing = Rewriting(self._repository, made)
+        writing.add(crossing.writes)
+        draft = Draft(self._repository)
+        base = self._base_tree(draft, crossing.below, 0) if crossing.below else None
+        hidden = {crossing.older: tuple(crossing.below), crossing.newer: tuple(made.values())}
+        local, published = (
+            Side(self._repository.read_commit(tip).tree, self._finder(tip, hidden[tip], self._origins))
+            for tip in (head, self.theirs)
+        )
+        merged = Merge(draft, base, local, published, strategy=self._strategy).run()
+        objects = [*stand_ins, *writing.objects]
+        commit = self._commit([crossing.newer, writing.made[crossing.older]], merged)
+        return Step(
+            Revision(commit.oid), [*objects, *merged.blobs, *draft.take_reachable(merged.root), commit], what
+        ), merged
+
+    def join_again(self, head: Revision) -> Step | None:
+        """One commit with both histories, for a remote that takes no rewritten one: content as it is here."""
+        if self._repository.is_ancestor(self.theirs, head):
+            return None
+        commit = self._commit([head, self.theirs], Merged(self._repository.read_commit(head).tree))
+        return Step(Revision(commit.oid), [commit], f"join with {self._remote} again")
+
+    def _stand_in(self, revision: str, epoch: int) -> Object:
+        """A base for what is below a write that crosses over, and that nothing on the other side stands for."""
+        return make_base(
+            self._store,
+            tree=self._repository.read_commit(revision).tree,
+            stands_for=revision,
+            epoch=epoch,
+            subject=f"base of {self._branch}",
+            message="What was written here and away from the store that was rotated begins on this.",
+            actor=self._author.actor,
+            session=self._author.session,
+        )
 
     def _check_unrelated(self, head: str) -> None:
         """Two histories without a common commit: of one store (rotated, or forced), or of two that began apart?"""
@@ -112,7 +167,7 @@ class Joint:
     def _merge(self, head: Revision, bases: Sequence[str]) -> tuple[Step, Merged]:
         draft = Draft(self._repository)
         merged = self._merged(draft, head, self.theirs, bases, self._strategy, 0)
-        commit = self._commit(head, merged)
+        commit = self._commit([head, self.theirs], merged)
         objects = [*merged.blobs, *draft.take_reachable(merged.root), commit]
         return Step(Revision(commit.oid), objects, f"sync with {self._remote}"), merged
 
@@ -127,7 +182,7 @@ class Joint:
     ) -> Merged:
         base = self._base_tree(draft, bases, depth) if bases else None
         local, published = (
-            Side(self._repository.read_commit(tip).tree, self._finder(tip, hidden, {} if depth else self._origins))
+            Side(self._repository.read_commit(tip).tree, self._finder(tip, (hidden,), {} if depth else self._origins))
             for tip, hidden in ((head, other), (other, head))
         )
         return Merge(draft, base, local, published, strategy=strategy).run()
@@ -144,7 +199,7 @@ class Joint:
         return self._merged(draft, one, other, below, LAST_WRITE_WINS, depth + 1).root
 
     def _finder(
-        self, head: str, hidden: str, known: dict[tuple[str, str | None], Origin]
+        self, head: str, hidden: Sequence[str], known: dict[tuple[str, str | None], Origin]
     ) -> Callable[[Iterable[str]], Mapping[str, Origin]]:
         """Finds origins, and remembers them by key and etag: a head that only moved on needs no second walk."""
 
@@ -153,13 +208,13 @@ class Joint:
             etags = {key: _etag(self._repository, tree, key) for key in keys}
             unknown = [key for key, etag in etags.items() if (key, etag) not in known]
             if unknown:
-                for key, origin in find_origins(self._repository, head, (hidden,), unknown).items():
+                for key, origin in find_origins(self._repository, head, hidden, unknown).items():
                     known[key, etags[key]] = origin
             return {key: known[key, etag] for key, etag in etags.items()}
 
         return find
 
-    def _commit(self, head: Revision, merged: Merged) -> Object:
+    def _commit(self, parents: Sequence[str], merged: Merged) -> Object:
         config = self._store.config
         now = config.clock()
         trailers = [(messages.OP, OP)]
@@ -171,12 +226,18 @@ class Joint:
             "commit",
             messages.encode_commit(
                 tree=merged.root,
-                parents=[head, self.theirs],
+                parents=parents,
                 author=messages.actor_identity(self._author.actor, now),
                 committer=messages.host_identity(hostname(), now),
                 message=messages.build_message(f"sync with {self._remote}", _told(merged), trailers),
             ),
         )
+
+
+def stand_ins_by(crossing: Crossing, stand_ins: Sequence[Object]) -> Mapping[str, str]:
+    """Which stand-in stands for which revision."""
+    missing = [oid for oid in crossing.below if oid not in crossing.standing]
+    return {oid: item.oid for oid, item in zip(missing, stand_ins, strict=True)}
 
 
 class RootStore(NamedTuple):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gitctx.values.ids import ChangeKind, Durability, Etag, Json, Revision, SessionId, SessionState, WriteId
     from gitctx.values.maintenance import Maintained, MaintenanceStep
     from gitctx.values.recovery import Missed, Recovered, RecoveryScan, Rung
+    from gitctx.values.rotation import Rotated, RotationPlan
     from gitctx.values.sessions import (
         Claim,
         Evidence,
@@ -68,6 +69,8 @@ __all__ = [
     "RecoveryScan",
     "Remote",
     "Revision",
+    "Rotated",
+    "RotationPlan",
     "Rung",
     "SessionId",
     "SessionRecord",
@@ -102,6 +105,8 @@ _WHERE = {
     "Recovered": "recovery",
     "RecoveryScan": "recovery",
     "Rung": "recovery",
+    "Rotated": "rotation",
+    "RotationPlan": "rotation",
     "Claim": "sessions",
     "Evidence": "sessions",
     "Handover": "sessions",

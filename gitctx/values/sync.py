@@ -81,6 +81,8 @@ class BranchExchanged:
     forced_back: Revision | None = None
     refused: str = ""
     up_to_date: bool = True
+    rejoined: bool = False
+    """The remote takes no rewritten history, so what was rotated here was joined with what it has."""
     settled: tuple[KeySettled, ...] = ()
     moved: tuple[KeyMoved, ...] = ()
     opened: tuple[OpenConflict, ...] = ()

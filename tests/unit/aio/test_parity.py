@@ -70,7 +70,8 @@ def both(ctx: Context) -> Iterator[dict[str, tuple[Any, Any]]]:
 
 def test_the_parts_are_those_that_are_known(both: dict[str, tuple[Any, Any]]) -> None:
     """Should the walk find less one day, the other tests here would be green for nothing."""
-    parts = {"Context", "Sessions", "Session", "Claims", "Checkpoints", "Recovery", "Maintenance", "Sync", "Conflicts"}
+    parts = {"Context", "Sessions", "Session", "Claims", "Checkpoints", "Recovery", "Maintenance", "Rotation", "Sync"}
+    parts |= {"Conflicts"}
     assert parts | {"Watch", "Live"} <= set(both)
     for name in parts:
         sync, face = both[name]

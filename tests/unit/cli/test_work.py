@@ -138,6 +138,9 @@ def test_settings_are_listed_set_and_put_back(cli: Any) -> None:
     assert cli("config", "list").lines == [
         "claims.ttl_s = 1800 (default)",
         "limits.max_value_bytes = 1048576 (default)",
+        "rotation.auto = true (default)",
+        "rotation.keep_days = 90 (default)",
+        "rotation.keep_writes = 10000 (default)",
         "sessions.take_over_silent_after_s = never (default)",
     ]
     cli("config", "set", "limits.max_value_bytes", "2000000")
@@ -145,6 +148,9 @@ def test_settings_are_listed_set_and_put_back(cli: Any) -> None:
     assert cli("config", "list").lines == [
         "claims.ttl_s = 1800 (default)",
         "limits.max_value_bytes = 2000000",
+        "rotation.auto = true (default)",
+        "rotation.keep_days = 90 (default)",
+        "rotation.keep_writes = 10000 (default)",
         "sessions.take_over_silent_after_s = never (default)",
         "strategies.decision/ = fail",
     ]

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gitctx.format.messages import decode_commit
+from gitctx.format.messages import decode_commit, rewritten
 from gitctx.format.objects import make_object
 from gitctx.format.packs import make_pack
 from gitctx.recovery import bodies, frame, names, salvage
-from gitctx.recovery.replay import _rewritten
 from gitctx.recovery.shadow import Shadow
 from gitctx.recovery.subjects import named_keys
 from gitctx.store import Store
@@ -241,7 +240,7 @@ RAW = (
 
 def test_a_revision_made_anew_keeps_all_but_its_tree_and_parents() -> None:
     before = decode_commit(RAW.encode())
-    after = decode_commit(_rewritten(RAW.encode(), A, C, [C, B]))
+    after = decode_commit(rewritten(RAW.encode(), tree=C, parents=[C, B], original=A))
     assert (after.tree, after.parents) == (C, (C, B))
     assert (after.author, after.committer, after.subject, after.message) == before[2:6]
     assert after.trailers == {**before.trailers, "Gitctx-Revision": (A,)}
@@ -250,7 +249,7 @@ def test_a_revision_made_anew_keeps_all_but_its_tree_and_parents() -> None:
 def test_a_foreign_revision_made_anew_gets_a_paragraph_of_its_own_and_loses_its_signature() -> None:
     head = RAW.split("\n\n", maxsplit=1)[0]
     raw = head + "\ngpgsig -----BEGIN\n abc\n -----END\n\nby hand\n\nwith: words and\nmore words\n"
-    after = _rewritten(raw.encode(), A, C, [B])
+    after = rewritten(raw.encode(), tree=C, parents=[B], original=A)
     assert b"gpgsig" not in after
     assert b"abc" not in after
     decoded = decode_commit(after)
