@@ -46,7 +46,7 @@ lock: ## pin the newest versions that pyproject.toml allows in requirements.lock
 	@$(PYTHON) -m venv build/lock
 	@build/lock/bin/python -m pip -qq --disable-pip-version-check install uv
 	@build/lock/bin/python -m uv --quiet --no-config pip compile pyproject.toml --group dev --upgrade --universal \
-	  --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
+	  --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  --output-file requirements.lock
 	@rm -rf build/lock
 
