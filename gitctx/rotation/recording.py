@@ -9,12 +9,14 @@ import re
 from collections.abc import Iterator
 
 from gitctx import failpoints
+from gitctx.errors import StorageError
 from gitctx.format import layout, messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.messages import Commit
 from gitctx.format.objects import Object, make_object
-from gitctx.repository import RefMoved, Repository
+from gitctx.repository import RefLocked, RefMoved, Repository, SwapUnsettled
 from gitctx.repository.git_command import git_lines
+from gitctx.repository.translate import translated
 from gitctx.store import Store
 from gitctx.store.base_records import encode_record
 from gitctx.store.draft import Draft
@@ -64,7 +66,7 @@ def _documents(repository: Repository, tree: str, below: str) -> Iterator[tuple[
             del wanted[key]
             yield key, blob
         if len(waiting) >= _AT_ONCE:
-            repository.put_down(waiting, durable=False)
+            _put_down(repository, waiting)
             waiting = []
     for base in bases:
         for key in sorted(wanted):
@@ -73,7 +75,12 @@ def _documents(repository: Repository, tree: str, below: str) -> Iterator[tuple[
                 del wanted[key]
                 waiting.append(known)
                 yield key, known
-    repository.put_down(waiting, durable=False)
+    _put_down(repository, waiting)
+
+
+def _put_down(repository: Repository, objects: list[Object]) -> None:
+    with translated(repository.path):
+        repository.put_down(objects, durable=False)
 
 
 def _from_earlier(repository: Repository, base: Commit, key: str) -> Object | None:
@@ -117,18 +124,28 @@ def _publish(store: Store, ref: str, root: str, trees: list[Object]) -> bool:
     commit = make_object(
         "commit", messages.encode_commit(tree=root, parents=[], author=host, committer=host, message=text)
     )
+    repository = store.repository
     try:
-        store.repository.sync_everything()
-        store.repository.publish(
-            [*trees, commit],
-            ref,
-            commit.oid,
-            expected=None,
-            who=f"{host.name} <{host.email}>",
-            message="gitctx: rotate",
-            at_s=int(now.timestamp()),
-            durable=config.durability == "durable",
-        )
+        with translated(store.path):
+            repository.sync_everything()
+            repository.publish(
+                [*trees, commit],
+                ref,
+                commit.oid,
+                expected=None,
+                who=f"{host.name} <{host.email}>",
+                message="gitctx: rotate",
+                at_s=int(now.timestamp()),
+                durable=config.durability == "durable",
+            )
     except RefMoved:
         return False
+    except RefLocked as outcome:
+        repository.refs.clear_stale_lock(outcome.lock, alone=False)  # for the next time
+        return False
+    except SwapUnsettled as error:
+        raise StorageError(
+            f"the disk failed while it was recorded what a base stands for: {error}",
+            hint="nothing is lost: mend the cause and rotate again",
+        ) from error
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,8 +36,9 @@ def advance(branch: Branch, writer: Writer, next_step: NextStep) -> Revision:
     and nobody waits for it.
     """
     head = branch.head()
-    if next_step(head) is None and branch.head() == head:
-        return head
+    with suppress(RefMoved, RefLocked, SwapUnsettled):  # what is in its way is dealt with in the turn
+        if next_step(head) is None and branch.head() == head:
+            return head
     config = writer.config
     durable = config.durability == "durable"
     deadline = config.monotonic() + config.retry.deadline_s

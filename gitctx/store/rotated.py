@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.objects import Object, make_object
+from gitctx.repository.translate import translated
 from gitctx.store.host import hostname
 
 if TYPE_CHECKING:
@@ -139,16 +140,17 @@ def keep_old_head(store: Store, branch: str, epoch: int, head: str) -> str:
     if known is not None and not store.repository.is_ancestor(known, head):
         return keep_old_head(store, branch, epoch + 1, head)
     host = messages.host_identity(hostname(), config.clock())
-    store.repository.publish(
-        [],
-        ref,
-        head,
-        expected=known,
-        who=f"{host.name} <{host.email}>",
-        message=f"gitctx: rotate {branch}",
-        at_s=int(config.clock().timestamp()),
-        durable=config.durability == "durable",
-    )
+    with translated(store.path):
+        store.repository.publish(
+            [],
+            ref,
+            head,
+            expected=known,
+            who=f"{host.name} <{host.email}>",
+            message=f"gitctx: rotate {branch}",
+            at_s=int(config.clock().timestamp()),
+            durable=config.durability == "durable",
+        )
     return ref
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,14 @@ DAY_S = 86_400.0
 RELAXED = Config(durability="relaxed")
 LATER = replace(RELAXED, clock=lambda: utc_now() + timedelta(days=40))
 """Forty days from now, when every grace has ended."""
+
+
+def maintenance_ended(timeout_s: float = 60.0) -> None:
+    """Wait until no thread of this process maintains a store."""
+    for thread in threading.enumerate():
+        if thread.name == "gitctx-maintenance":
+            thread.join(timeout_s)
+            assert not thread.is_alive()
 
 
 @contextmanager

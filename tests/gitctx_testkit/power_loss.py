@@ -19,6 +19,7 @@ from gitctx.store import Store
 from gitctx.store.verify import verify
 from gitctx_testkit.audit import ids_in_history
 from gitctx_testkit.git import clean_environment, git
+from gitctx_testkit.maintained import maintenance_ended
 from gitctx_testkit.power_loss_disk import LOSSES, Disk, Loss, Remains
 from gitctx_testkit.power_loss_recording import Names, Recorder, Recording, Said, Sync
 from gitctx_testkit.power_loss_strace import calls_in, run_recorded
@@ -141,6 +142,7 @@ def faults(crash: Crash, place: Path, *, write_on_luck: bool = False) -> list[st
     except (AssertionError, GitctxError) as error:
         return [f"{type(error).__name__}: {error}"]
     finally:
+        maintenance_ended()
         shutil.rmtree(place)
     return []
 

@@ -20,7 +20,7 @@ REMOTE = {"name", "url", "namespace"}
 EXCHANGED = {"remote", "changed", "complete", "rounds", "took_s", "branches", "checkpoints"}
 BRANCH = {
     *("branch", "head", "received", "sent", "merged", "forced_back", "refused", "up_to_date"),
-    *("settled", "moved", "opened"),
+    *("rejoined", "settled", "moved", "opened"),
 }
 CHECKPOINTS = {"received", "sent", "deleted", "gone", "renamed", "refused"}
 CONFLICT = {"id", "key", "base", "standing", "waiting"}

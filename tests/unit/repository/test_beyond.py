@@ -15,12 +15,13 @@ def _commit(path: Path, text: str, *parents: str) -> str:
     return git(path, "commit-tree", EMPTY_TREE, "-m", text, *words)
 
 
-def test_what_the_head_reaches_and_what_is_no_commit_here_is_left_out(bare: Path) -> None:
+def test_what_a_head_reaches_and_what_is_no_commit_here_is_left_out(bare: Path) -> None:
     git(bare, "hash-object", "-t", "tree", "-w", "--stdin")
     root = _commit(bare, "root")
     side = _commit(bare, "side", root)
     head = _commit(bare, "head", root)
     newer = _commit(bare, "newer", head)
     asked = [root, side, head, newer, "1" * 40]
-    assert Repository.open(bare).beyond(asked, head) == {side, newer}
-    assert Repository.open(bare).beyond([root, head], head) == set()
+    assert Repository.open(bare).beyond(asked, [head]) == {side, newer}
+    assert Repository.open(bare).beyond(asked, [head, side]) == {newer}
+    assert Repository.open(bare).beyond([root, head], [head]) == set()

@@ -100,7 +100,7 @@ def test_a_refusal_that_lasts_is_no_lost_race(work: Work, prepare: Callable[[Hos
     gone = reason == "deletion prohibited"
     expected = None if reason == "deny updating a hidden ref" else work.first
     (answer,) = work.push(Push(None if gone else work.second, MAIN, expected)).values()
-    assert answer == Refusal(reason, False)
+    assert answer == Refusal(reason, False, by_remote=True)
 
 
 def test_a_rewind_that_the_server_denies_is_told(work: Work) -> None:
@@ -118,18 +118,21 @@ def test_a_rewind_that_the_server_denies_is_told(work: Work) -> None:
         ("[rejected] (fetch first)", Refusal("fetch first", True)),
         ("[rejected] (non-fast-forward)", Refusal("non-fast-forward", True)),
         ("[rejected] (already exists)", Refusal("already exists", True)),
-        ("[remote rejected] (failed to update ref)", Refusal("failed to update ref", True)),
+        ("[remote rejected] (failed to update ref)", Refusal("failed to update ref", True, by_remote=True)),
         (
             "[remote rejected] (cannot lock ref 'x': is at 1 but expected 2)",
-            Refusal("cannot lock ref 'x': is at 1 but expected 2", True),
+            Refusal("cannot lock ref 'x': is at 1 but expected 2", True, by_remote=True),
         ),
-        ("[remote rejected] (hook declined)", Refusal("hook declined", False)),
-        ("[remote rejected] (protected branch hook declined)", Refusal("protected branch hook declined", False)),
+        ("[remote rejected] (hook declined)", Refusal("hook declined", False, by_remote=True)),
+        (
+            "[remote rejected] (protected branch hook declined)",
+            Refusal("protected branch hook declined", False, by_remote=True),
+        ),
         (
             "[remote rejected] (GH006: Protected branch update failed (main))",
-            Refusal("GH006: Protected branch update failed (main)", False),
+            Refusal("GH006: Protected branch update failed (main)", False, by_remote=True),
         ),
-        ("[remote rejected] (unpacker error)", Refusal("unpacker error", False)),
+        ("[remote rejected] (unpacker error)", Refusal("unpacker error", False, by_remote=True)),
         ("[remote failure]", Refusal("[remote failure]", False)),
         ("[remote failure] (remote failed to report status)", Refusal("remote failed to report status", False)),
         ("something new", Refusal("something new", False)),
