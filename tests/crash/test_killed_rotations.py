@@ -1,8 +1,9 @@
-"""kill -9 and a full disk at every step of a rotation and of what follows it: nothing is lost, the next run finishes."""
+"""kill -9 and a full disk at every step of a rotation and after it: nothing is lost, the next run finishes."""
 
 from __future__ import annotations
 
 import errno
+import itertools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -104,21 +105,20 @@ def test_a_disk_that_is_full_at_any_call_of_a_rotation_costs_nothing(
     fill(context(store.path, calendar), WRITES)
     everything = len(revisions(store.path))
     content = git(store.path, "rev-parse", "context^{tree}")
-    number = refused = 0
-    while True:
+    refused: list[GitctxError] = []
+    for number in itertools.count():
         path = Path(shutil.copytree(store.path, tmp_path / str(number)))
         ctx = context(path, calendar)
         with disk(number, errno.ENOSPC, only=WRITING, lasting=lasting) as watched:
             try:
                 ctx.rotation.apply(keep=KEEP)
             except GitctxError as error:
-                assert error.hint
-                refused += 1
+                refused.append(error)
         _look_and_go_on(path, calendar, content, everything)
         if not watched.refused:
             break
-        number += 1
     assert refused
+    assert all(each.hint for each in refused)
 
 
 def _look_and_go_on(path: Path, calendar: Calendar, content: str, everything: int) -> None:
