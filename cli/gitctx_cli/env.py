@@ -196,10 +196,10 @@ class Env:
     def context(self, *, dry_run: bool = False) -> Context:
         """The context, to be written to; with `dry_run` nothing is."""
         from gitctx.context.context import Context
-        from gitctx_cli.growing import maintaining_apart
+        from gitctx_cli.growing import keeping_small_apart
 
         store = self.open_store()
-        store.repository.on_growth = maintaining_apart(store)
+        store.repository.on_growth = keeping_small_apart(store)
         session = self.session_of(store)
         actor = self.actor_of(store, session)
         return Context(store, actor=actor, session=session, share_bases=session is not None, dry_run=dry_run)

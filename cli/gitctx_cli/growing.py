@@ -1,4 +1,4 @@
-"""A command that wrote ends at once. If maintenance is due, a slice of it goes on in a process apart."""
+"""A command that wrote ends at once. If rotation or maintenance is due, a slice of it goes on in a process apart."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 _COMMAND = "from gitctx_cli.app import main; main()"
 
 
-def maintaining_apart(store: Store) -> Callable[[], None]:
+def keeping_small_apart(store: Store) -> Callable[[], None]:
     """What the store's repository calls when it has grown."""
 
-    def maintain() -> None:
-        from gitctx.maintenance.beside import is_due
+    def keep_small() -> None:
+        from gitctx.context.upkeep import is_due, may_be_due
 
-        if is_due(store):
+        if may_be_due(store) and is_due(store):
             start_apart(store.path)
 
-    return maintain
+    return keep_small
 
 
 def start_apart(path: Path) -> None:

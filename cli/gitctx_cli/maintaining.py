@@ -51,14 +51,12 @@ def maintain(
 
 def _rotate_if_due(env: Env, store: Store) -> None:
     """Squash what the settings say, and let go of old heads whose grace has ended, so that their space comes back."""
+    from gitctx.context.upkeep import rotate_if_due
     from gitctx.errors import GitctxError
-    from gitctx.rotation import Rotation
 
-    rotation = Rotation(store, actor=env.actor_of(store, None))
     try:
-        for each in rotation.apply_if_due():
+        for each in rotate_if_due(store, actor=env.actor_of(store, None)):
             env.output.say(f"rotated {each.plan.branch}: kept {each.plan.kept} writes, squashed {each.plan.squashed}")
-        rotation.finish()
     except GitctxError as error:
         env.output.say(f"warning: {error.message}")
 

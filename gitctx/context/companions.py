@@ -1,4 +1,4 @@
-"""What goes with a context: what a session gets to work with, and maintenance beside the writes."""
+"""What goes with a context: what a session gets to work with, and upkeep beside the writes."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from gitctx.sync.live import Live
 
 
-def maintaining(store: Store) -> Callable[[], None]:
-    """What a store's repository calls when it has grown: maintenance goes on in a thread beside, if it is due."""
+def keeping_small(store: Store, *, actor: str) -> Callable[[], None]:
+    """What a store's repository calls when it has grown: what is due then goes on in a thread beside."""
     known = weakref.ref(store)
 
-    def maintain() -> None:
-        from gitctx.maintenance.beside import maintain_beside
+    def keep_small() -> None:
+        from gitctx.context.upkeep import upkeep_beside
 
         store = known()
         if store is not None:
-            maintain_beside(store)
+            upkeep_beside(store, actor=actor)
 
-    return maintain
+    return keep_small
 
 
 class Workplace:

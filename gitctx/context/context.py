@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 from gitctx.context.batch import Batch, checked_move
-from gitctx.context.companions import maintaining
+from gitctx.context.companions import keeping_small
 from gitctx.context.reading import Reading
 from gitctx.errors import InvalidInput, InvalidRevision
 from gitctx.format.documents import new_ulid, to_bytes
@@ -70,7 +70,7 @@ class Context(Reading):
         super().__init__(store, actor=actor, session=session, machine=machine, share_bases=share_bases, dry_run=dry_run)
         self.store.context.make_plan = self._make_plan
         if self.store.repository.on_growth is None:
-            self.store.repository.on_growth = maintaining(self.store)
+            self.store.repository.on_growth = keeping_small(self.store, actor=self.actor)
 
     def __enter__(self) -> Context:
         return self

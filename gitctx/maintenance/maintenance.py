@@ -63,14 +63,14 @@ class Maintenance:
         now_s = self._store.config.clock().timestamp()
         progress = _Progress(on_progress)
         steps = self._steps(gentle, progress)
-        with translated(path), nullcontext(True) if dry_run else _alone(path) as alone:
+        with translated(path), nullcontext(True) if dry_run else alone(path) as free:
             before = size_of(path)
-            due = list(planning.due(steps.look(), full=full, own=gentle)) if alone else []
+            due = list(planning.due(steps.look(), full=full, own=gentle)) if free else []
             if dry_run:
                 done = [MaintenanceStep(name, why, "due") for name, why in due]
             else:
                 done = self._run(steps, due, progress)
-            return Maintained(alone, tuple(done), before, size_of(path), tuple(long_kept(path, now_s)))
+            return Maintained(free, tuple(done), before, size_of(path), tuple(long_kept(path, now_s)))
 
     def _steps(self, gentle: bool, progress: _Progress) -> Steps:
         repacking = Repacking(
@@ -79,13 +79,7 @@ class Maintenance:
             gentle=gentle,
             on_percent=progress.percent if progress.wanted else None,
         )
-        return Steps(self._store, repacking, grace_s=self._grace_s(), gentle=gentle)
-
-    def _grace_s(self) -> float:
-        try:
-            return self._store.context.view().settings().maintenance_grace_s
-        except GitctxError:
-            return DEFAULT_GRACE_S
+        return Steps(self._store, repacking, grace_s=_grace_s(self._store), gentle=gentle)
 
     def _run(self, steps: Steps, due: Sequence[tuple[str, str]], progress: _Progress) -> list[MaintenanceStep]:
         done: list[MaintenanceStep] = []
@@ -112,6 +106,18 @@ class Maintenance:
             raise
 
 
+def is_slice_due(store: Store) -> bool:
+    """Whether maintenance that goes on by itself would have anything to do. Raises StorageError, GitFailed."""
+    with translated(store.path):
+        seen = Steps(
+            store,
+            Repacking(store.repository, timeout_s=store.config.git_timeout_s, gentle=True, on_percent=None),
+            grace_s=_grace_s(store),
+            gentle=True,
+        ).look()
+    return any(True for _ in planning.due(seen, full=False, own=True))
+
+
 class _Progress:
     """Tells how far a run is: each step counts alike, and git says how far it is with one."""
 
@@ -132,9 +138,18 @@ class _Progress:
             self._told(self._name, (self._number + self._percent / 100) / self._steps)
 
 
+def _grace_s(store: Store) -> float:
+    try:
+        return store.context.view().settings().maintenance_grace_s
+    except GitctxError:
+        return DEFAULT_GRACE_S
+
+
 @contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    """Whether nobody else maintains the store: by a kernel lock, so that a death frees it. Raises OSError."""
+def alone(path: Path) -> Iterator[bool]:
+    """Whether nobody else keeps the store small at this moment: by a kernel lock, so that a death frees it. Raises
+    OSError.
+    """
     place = path / LOCK
     make_folders(str(place.parent), durable=False)
     descriptor = descriptors.hold(os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644))

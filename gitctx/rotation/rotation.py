@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from gitctx import failpoints
@@ -14,10 +14,11 @@ from gitctx.format import messages
 from gitctx.format.documents import new_ulid
 from gitctx.format.objects import Object, make_object
 from gitctx.repository import Repository
-from gitctx.repository.remotes import TRACKING, Remotes
+from gitctx.repository.remotes import TRACKING
 from gitctx.repository.translate import translated
 from gitctx.rotation.acting import Acting, RotatedMeanwhileError
-from gitctx.rotation.planning import Cut, Keep, find_cut, number_kept, plan_of
+from gitctx.rotation.planning import Cut, Keep, find_cut, plan_of
+from gitctx.rotation.policy import branches_due, branches_of, grace_of, put_aside
 from gitctx.rotation.recording import record_base
 from gitctx.store import Branch, Store
 from gitctx.store.advance import Step
@@ -26,11 +27,7 @@ from gitctx.store.rotated import ROTATED, UNDONE, bases_in, epoch_of, mark_taken
 from gitctx.values import Revision, Rotated, RotationPlan
 
 KEEP_WRITES = 50
-GRACE = timedelta(days=14)
-"""So long the old head stays after a rotation."""
 _TIMES = 5
-_LEAST_AGE = timedelta(minutes=10)
-"""By itself a rotation squashes nothing younger."""
 
 
 class Rotation:
@@ -61,14 +58,15 @@ class Rotation:
     ) -> Sequence[Rotated]:
         """Squash what `plan` says, in the context and in the records of sessions; what became of each branch.
 
-        Writers go on meanwhile. The old heads stay for `GRACE`. With `archive` all that goes is written to that file
+        Writers go on meanwhile. The old heads stay for the grace that the setting
+        `maintenance.grace_s` names. With `archive` all that goes is written to that file
         before, as a git bundle that was checked. Of several who rotate at once one wins; the others find nothing left
         to do. Raises InvalidInput, AlreadyExists (the archive), GitFailed, DiskFull, and what `Branch.advance` raises.
         """
         wanted = _kept(keep, keep_since, keep_bytes)
         if archive is not None:
             self._write_archive(archive)
-        done = [self._rotate(branch, wanted) for branch in self._branches()]
+        done = [self._rotate(branch, wanted) for branch in branches_of(self._store)]
         self.finish()
         return done
 
@@ -77,24 +75,10 @@ class Rotation:
         is more than twice what is kept. Nothing younger than ten minutes is squashed. What was rotated. Raises what
         `apply` raises.
         """
-        policy = self._store.context.view().settings().rotation
-        if not policy.auto or Remotes(self._repository).any_without_rotation():
-            return ()
-        now = self._store.config.clock()
-        keep = Keep(policy.keep_writes, now - max(timedelta(days=policy.keep_days), _LEAST_AGE))
-        due = [branch for branch in self._branches() if self._is_due(branch, policy.keep_writes, keep)]
-        done = [self._rotate(branch, keep) for branch in due]
+        done = [self._rotate(branch, keep) for branch, keep in branches_due(self._store)]
         if done:
             self.finish()
         return [each for each in done if each.changed]
-
-    def _is_due(self, branch: Branch, writes: int, keep: Keep) -> bool:
-        head = branch.head()
-        most = 2 * writes
-        if int(self._repository.git("rev-list", "--count", f"--max-count={most + 1}", head)[1]) <= most:
-            return False
-        count = int(self._repository.git("rev-list", "--count", head)[1])
-        return count > 2 * number_kept(self._repository, head, keep)
 
     def _rotate(self, branch: Branch, keep: Keep) -> Rotated:
         for _ in range(_TIMES):
@@ -121,7 +105,7 @@ class Rotation:
         joins the old history and the new one. What became of each branch. Raises RevisionNotFound if there is nothing
         to bring back, and what `Branch.advance` raises.
         """
-        done = [each for each in (self._undo(branch) for branch in self._branches()) if each is not None]
+        done = [each for each in (self._undo(branch) for branch in branches_of(self._store)) if each is not None]
         if not done:
             raise RevisionNotFound(
                 "there is no rotation whose grace lasts", hint="`git for-each-ref refs/gitctx/rotated` lists old heads"
@@ -133,8 +117,8 @@ class Rotation:
         (their objects are the maintenance's). How many old heads went. Killed on the way, the next call goes on. Raises
         GitFailed, DiskFull, StorageError.
         """
-        gone = 0
-        for branch in self._branches():
+        gone, grace = 0, grace_of(self._store)
+        for branch in branches_of(self._store):
             heads = dict(sorted(rotated_heads(self._repository, branch.name).items()))
             bases = self._bases(branch, heads)
             for epoch, head in heads.items():
@@ -142,7 +126,7 @@ class Rotation:
                 if base is not None and branch is self._store.context:
                     record_base(self._store, base)
                 ref = f"{ROTATED}{epoch}/{branch.name}"
-                if self._store.config.clock() - self._kept_since(ref, base) > GRACE:
+                if self._store.config.clock() - self._kept_since(ref, base) > grace:
                     failpoints.hit("rotate.before_forgetting")
                     # The reflogs first: they would pin it, and lines that name it would be taken for a forced move.
                     for log in (branch.ref, *self._tracking(branch)):
@@ -154,9 +138,9 @@ class Rotation:
 
     def _kept_since(self, ref: str, base: str | None) -> datetime:
         """When an old head was put aside; where its reflog doesn't tell, when the base that replaced it was made."""
-        at_s = self._repository.moved_at_s(ref)
-        if at_s is not None:
-            return datetime.fromtimestamp(at_s, UTC)
+        since = put_aside(self._store, ref)
+        if since is not None:
+            return since
         return self._repository.read_commit(base).committer.at if base is not None else self._store.config.clock()
 
     def _forget_undone(self, branch: Branch) -> None:
@@ -171,9 +155,6 @@ class Rotation:
         """The refs that remember what remotes have of a branch."""
         refs = self._repository.ref_names(TRACKING)
         return [ref for ref in refs if ref.endswith(f"/heads/{branch.name}")]
-
-    def _branches(self) -> Sequence[Branch]:
-        return (self._store.context, self._store.sessions)
 
     def _bases(self, branch: Branch, heads: Mapping[int, str]) -> Mapping[int, str]:
         """The base commit that began each of some epochs: a root of the head that came after."""
@@ -234,7 +215,7 @@ class Rotation:
             raise AlreadyExists(f"{path} exists already", hint="choose another name for the archive")
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
         try:
-            refs = [branch.ref for branch in self._branches()]
+            refs = [branch.ref for branch in branches_of(self._store)]
             self._repository.git("bundle", "create", "-q", str(temporary.absolute()), *refs)
             self._repository.git("bundle", "verify", "-q", str(temporary.absolute()))
             with translated(path.parent):

@@ -12,13 +12,12 @@ from gitctx.config import Config
 from gitctx.context import Context
 from gitctx.errors import AlreadyExists, IdReused, InvalidInput, PreconditionFailed, RevisionNotFound
 from gitctx.recovery.recovery import Recovery
-from gitctx.rotation.rotation import GRACE
 from gitctx.store import Store
 from gitctx.store.verify import verify
 from gitctx.values import Revision, WriteId, Written
 from gitctx_testkit.audit import assert_sound, head_of
 from gitctx_testkit.git import git
-from gitctx_testkit.rotating import Calendar, collect, counted, fill, has, let_grace_end, originals, revisions
+from gitctx_testkit.rotating import GRACE, Calendar, collect, counted, fill, has, let_grace_end, originals, revisions
 
 DAY = timedelta(days=1)
 WRITES, KEEP = 40, 8
@@ -264,6 +263,15 @@ def test_a_grace_that_has_ended_is_no_forced_move_before_the_objects_are_gone(pa
     past.reopened().put("next.md", "1")
     assert past.ctx.get("later.md").text() == "1"
     assert past.before not in revisions(past.path)
+
+
+def test_the_setting_says_how_long_grace_lasts(past: Rotated) -> None:
+    past.rotate()
+    past.ctx.configure("maintenance.grace_s", 7200)
+    past.calendar.go_on(timedelta(hours=1))
+    assert past.ctx.rotation.finish() == 0
+    past.calendar.go_on(timedelta(hours=2))
+    assert past.ctx.rotation.finish() == 1
 
 
 @pytest.mark.parametrize("to", ["before", "earlier"])

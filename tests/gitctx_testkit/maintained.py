@@ -27,9 +27,9 @@ LATER = replace(RELAXED, clock=lambda: utc_now() + timedelta(days=40))
 
 
 def maintenance_ended(timeout_s: float = 60.0) -> None:
-    """Wait until no thread of this process maintains a store."""
+    """Wait until no thread of this process keeps a store small."""
     for thread in threading.enumerate():
-        if thread.name == "gitctx-maintenance":
+        if thread.name == "gitctx-upkeep":
             thread.join(timeout_s)
             assert not thread.is_alive()
 

@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from gitctx.context import Context
-from gitctx.rotation.rotation import GRACE
+from gitctx.format.settings import DEFAULT_GRACE_S
 from gitctx.values import Written
 from gitctx_testkit.git import git
+
+GRACE = timedelta(seconds=DEFAULT_GRACE_S)
 
 
 class Calendar:

@@ -12,7 +12,6 @@ import pytest
 
 from gitctx.context import Context
 from gitctx.maintenance import thresholds
-from gitctx.maintenance.beside import is_due, maintain_beside
 from gitctx.maintenance.maintenance import Maintenance
 from gitctx.maintenance.steps import Steps
 from gitctx.store import Store
@@ -217,17 +216,3 @@ def test_old_lines_of_reflogs_go_and_young_ones_stay(untidy: Path) -> None:
     assert_sound(untidy)
     fill_more(untidy, 1)
     assert len(reflog_lines(untidy)) == 3
-
-
-def test_by_itself_a_slice_goes_on_beside_when_it_is_due_and_the_setting_allows_it(untidy: Path) -> None:
-    ctx = Context(Store.open(untidy, RELAXED), actor="planner")
-    with everything_is_due():
-        ctx.configure("maintenance.auto", False)
-        assert not is_due(Store.open(untidy))
-        ctx.configure("maintenance.auto", None)
-        thread = maintain_beside(Store.open(untidy))
-        assert thread is not None
-        thread.join(60)
-    assert len(list((untidy / "objects/pack").glob("*.pack"))) <= 3
-    assert_sound(untidy)
-    assert not is_due(Store.open(untidy))
