@@ -35,12 +35,12 @@ class Count:
     until: datetime | None = None
     actors: Counter[str] = field(default_factory=Counter)
 
-    def add(self, actor: str, at: datetime) -> None:
-        """Count a write."""
-        self.anew += 1
-        self.total += 1
-        self.actors[actor] += 1
-        self._stretch(at, at)
+    def add_writes(self, actors: Sequence[str], since_s: int, until_s: int) -> None:
+        """Count writes of which no base has counted any: who made each, and the span of time in Unix seconds."""
+        self.anew += len(actors)
+        self.total += len(actors)
+        self.actors.update(actors)
+        self._stretch(*(datetime.fromtimestamp(min(at_s, _LATEST_S), UTC) for at_s in (since_s, until_s)))
 
     def add_base(self, base: Commit) -> None:
         """Count what a base stands for, as far as its trailers tell."""
@@ -70,11 +70,11 @@ def count(repository: Repository, head: str) -> Count:
         else:
             counted.add_base(commit)
     _, output, _ = repository.git("log", "--no-show-signature", "--format=%H %at %an", head)
-    for line in output.decode("utf-8", "replace").split("\n"):
-        oid, _, rest = line.partition(" ")
-        at, _, actor = rest.partition(" ")
-        if oid and oid not in not_writes:
-            counted.add(actor, datetime.fromtimestamp(min(_number(at), _LATEST_S), UTC))
+    lines = output.decode("utf-8", "replace").split("\n")
+    found = [line.split(" ", 2) for line in lines if line and line[:40] not in not_writes]
+    if found:
+        times = [_number(at) for _, at, _ in found]
+        counted.add_writes([actor for _, _, actor in found], min(times), max(times))
     return counted
 
 
