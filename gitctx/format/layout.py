@@ -284,6 +284,15 @@ def possible_paths(key: str) -> list[str]:
     return paths
 
 
+def buckets_on_the_way(key: str) -> list[str]:
+    """The git paths of the sub-trees in which a key would be if one of the folders above it was split: if none of them
+    ever was, the key's only path is its name.
+    """
+    segments = key.split("/")
+    above = ("".join(f"{segment}/" for segment in segments[:depth]) for depth in range(len(segments)))
+    return [f"{folder}{_bucket(_digest(segment)[0])}" for folder, segment in zip(above, segments, strict=True)]
+
+
 def plain_entry(trees: TreeReader, root: str, key: str) -> Node | None:
     """The entry at a key where no folder above it is split; None if `find` has to look."""
     oid = root

@@ -49,26 +49,27 @@ _PREFIX = [
     "GIT_TERMINAL_PROMPT=0",
     "GIT_OPTIONAL_LOCKS=0",
     "GIT_NO_LAZY_FETCH=1",
-    "GIT_FLUSH=0",  # or rev-list writes each line on its own
     "LC_ALL=C",
-    "git",
 ]
 
 
-def command_line(git_dir: Path, *arguments: str) -> list[str]:
-    """The words that run git on a repository, with the caller's git environment scrubbed."""
-    return [*_PREFIX, f"--git-dir={git_dir}", *arguments]
+def command_line(git_dir: Path, *arguments: str, at_once: bool = False) -> list[str]:
+    """The words that run git on a repository, with the caller's git environment scrubbed. With `at_once` it writes each
+    line on its own, where it would do so on a terminal.
+    """
+    return [*_PREFIX, f"GIT_FLUSH={int(at_once)}", "git", f"--git-dir={git_dir}", *arguments]
 
 
-def git_lines(git_dir: Path, *arguments: str) -> Iterator[str]:
-    """What git prints, line by line while it runs; it is stopped when nobody wants more.
+def git_lines(git_dir: Path, *arguments: str, at_once: bool = False) -> Iterator[str]:
+    """What git prints, line by line while it runs; it is stopped when nobody wants more. With `at_once` git writes each
+    line as soon as it has it: for few lines, of which the first may be enough.
 
     Raises GitFailed if git isn't installed or exits with an error.
     """
     shown = "git " + " ".join(arguments[:4])
     try:
         process = subprocess.Popen(
-            command_line(git_dir, *arguments),
+            command_line(git_dir, *arguments, at_once=at_once),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -535,8 +535,16 @@ class Repository:
         sides = ["--full-history", "--topo-order"] if all_sides else []
         hidden = [f"^{oid}" for oid in hide]
         arguments = ("--literal-pathspecs", "rev-list", *sides, start, *hidden, "--", *paths)
-        for oid in git_lines(self.path, *arguments):
+        for oid in git_lines(self.path, *arguments, at_once=True):
             yield oid, self.read_commit(oid)
+
+    def ever_changed(self, start: str, hide: Sequence[str], path: str) -> bool:
+        """Whether a commit reachable from `start` and not from `hide` changed anything at a git path. Raises
+        GitFailed.
+        """
+        hidden = [f"^{oid}" for oid in hide]
+        arguments = ("rev-list", "--full-history", "--max-count=1", start, *hidden, "--", f":(literal){path}")
+        return bool(self.git(*arguments)[1])
 
     def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Whether `ancestor` is `descendant` or in its history. False if either isn't a commit here."""

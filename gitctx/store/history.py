@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from gitctx.format import layout, messages
@@ -105,10 +105,45 @@ class History:
             if parent is None or before is None:
                 return
             oid, commit, here = parent, before, there
-        paths = layout.possible_paths(key.rstrip("/"))
-        for found, touched in self._repository.touching(oid, hide, paths, all_sides=all_sides):
-            if self._touches(touched, key):
+        seen = set[str]()
+        for found, touched in self._along(oid, hide, key, all_sides=all_sides):
+            if found not in seen and self._touches(touched, key):
+                seen.add(found)
                 yield found, touched
+
+    def _along(self, start: str, hide: tuple[str, ...], key: str, *, all_sides: bool) -> Iterator[tuple[str, Commit]]:
+        """Commits that may have changed what is at a key; some perhaps twice.
+
+        git's filters of changed paths answer for one path only. So it is asked for the path in folders that aren't
+        split, as long as the key lay there: nothing elsewhere counts then. Where it didn't, it may have lain elsewhere;
+        if the folders on the way were ever split, git is asked for all paths. So it is for a folder from the start on,
+        because a plain git may have put a part of it elsewhere.
+        """
+        name = key.rstrip("/")
+        path = tuple(name.split("/"))
+        asked_of: list[str] = []
+
+        def lies_plainly(revision: str) -> bool:
+            tree = self._repository.read_commit(revision).tree
+            if asked_of == [start] or (name == key and layout.find(self._repository, tree, name).path == path):
+                return True
+            # A key's first write is mostly old, so that there is little before it; who asks again, asks for all.
+            asked_of[:] = [start if asked_of else revision]
+            return not self._ever(asked_of[0], hide, layout.buckets_on_the_way(name))
+
+        plainly = lies_plainly(start)
+        if plainly:
+            for revision, commit in self._repository.touching(start, hide, [name], all_sides=all_sides):
+                yield revision, commit
+                plainly = all(map(lies_plainly, commit.parents))
+                if not plainly:
+                    break
+        if not plainly:
+            yield from self._repository.touching(start, hide, layout.possible_paths(name), all_sides=all_sides)
+
+    def _ever(self, start: str, hide: tuple[str, ...], paths: Sequence[str]) -> bool:
+        """Whether there ever was anything at one of these git paths, in the history of `start`."""
+        return any(self._repository.ever_changed(start, hide, path) for path in paths)
 
     def _keys(self, commit: Commit) -> list[str]:
         before = self._parent_folder(commit)

@@ -212,6 +212,15 @@ def test_what_git_finds_far_away_is_what_looking_at_each_commit_finds(
     for number in range(250, 257):
         planner.remove(f"wide/{number:03}")
     planner.put("been/here", "again")
+    # Away from a folder while that is split, it comes back when the folder isn't any more.
+    planner.remove("wide/000")
+    planner.apply([Put(f"wide/more-{number}", b"1") for number in range(20)])
+    planner.put("wide/000", "back while it is split")
+    planner.remove("wide/000")
+    planner.apply(
+        [Remove(f"wide/more-{number}") for number in range(20)] + [Remove(f"wide/{n:03}") for n in range(9, 200)]
+    )
+    planner.put("wide/000", "back when it isn't any more")
     before = git(store.path, "rev-parse", "context")
     planner.put("a", "thrown off and lost to the other side")
     planner.put("b", "thrown off and brought back")
