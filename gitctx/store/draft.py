@@ -60,5 +60,6 @@ class Draft:
         while pending:
             item = pending.pop()
             needed.append(item)
-            pending += [recent.pop(oid) for oid in list(recent) if bytes.fromhex(oid) in item.data]
+            below = (node.oid for node in self.fresh[item.oid][0].values() if node.is_tree)
+            pending += [recent.pop(oid) for oid in below if oid in recent]
         return needed
