@@ -15,7 +15,6 @@ from contextlib import suppress
 from gitctx.format.objects import Object
 
 _KINDS = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
-_LOOK_EVERY_S = 0.01
 _TICK_NS = 50_000_000
 
 
@@ -26,18 +25,13 @@ class LooseObjects:
         self._dir = objects_dir
         self._stamp: tuple[int, int] | None = None
         self._folders: frozenset[str] = frozenset()
-        self._looked_at = -1.0
 
     def read(self, oid: str) -> tuple[int, bytes] | None:
-        """Kind (as libgit2 counts them) and bytes of an object; None if there is none. What appeared in the last 10 ms
-        may be passed over.
+        """Kind (as libgit2 counts them) and bytes of an object; None if there is none.
 
         Raises ValueError for one that is torn, OSError.
         """
-        now = time.monotonic()
-        if now - self._looked_at > _LOOK_EVERY_S:
-            self._look()
-            self._looked_at = now
+        self._look()
         if oid[:2] not in self._folders:
             return None
         try:
