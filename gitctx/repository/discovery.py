@@ -14,13 +14,28 @@ from gitctx.repository.translate import translated
 STORE_FOLDER = Path("gitctx") / "store.git"
 
 
+def git_dir_around(start: Path) -> Path | None:
+    """The git dir of the project that a folder belongs to, also of one that can't be opened; None outside any. Raises
+    pygit2.GitError, OSError.
+
+    `pygit2.discover_repository` gives back a reference to None too many whenever it finds nothing (seen with pygit2
+    1.21): that ends a program that looks some thousand times. So it is asked only where opening found something.
+    """
+    try:
+        return Path(pygit2.Repository(str(start.absolute())).path)
+    except pygit2.GitError as error:
+        if str(error).startswith("Repository not found"):
+            return None
+    found = pygit2.discover_repository(str(start.absolute()))
+    return Path(found) if found is not None else None
+
+
 def common_dir(start: Path) -> Path | None:
     """The common git dir of the project that a folder belongs to (one for all its worktrees); None outside any."""
     with translated(start):
-        found = pygit2.discover_repository(str(start.absolute()))
-    if found is None:
+        git_dir = git_dir_around(start)
+    if git_dir is None:
         return None
-    git_dir = Path(found)
     pointer = git_dir / "commondir"
     if pointer.is_file():
         return (git_dir / pointer.read_text("utf-8").strip()).resolve()
@@ -131,11 +146,11 @@ def read_project_config(start: Path) -> dict[str, str]:
 def _configurations(start: Path) -> list[Callable[[], pygit2.Config]]:
     """Ways to a configuration, the one that counts most first."""
     try:
-        git_dir = pygit2.discover_repository(str(start.absolute()))
+        git_dir = git_dir_around(start)
     except (OSError, pygit2.GitError):
         git_dir = None
     if git_dir is not None:
-        return [lambda: pygit2.Repository(git_dir).config]
+        return [lambda: pygit2.Repository(str(git_dir)).config]
     return [
         pygit2.Config.get_global_config,
         pygit2.Config.get_xdg_config,

@@ -18,6 +18,7 @@ from typing import cast
 import pygit2
 
 from gitctx.errors import GitFailed, NotFound
+from gitctx.repository.discovery import git_dir_around
 from gitctx.repository.git_command import command_line, run_git
 
 _LINK = "160000"
@@ -64,14 +65,13 @@ class Project:
         if not start.exists():
             raise NotFound(f"there is no folder {start}", hint="name a git clone that exists")
         try:
-            found = pygit2.discover_repository(str(start))
+            git_dir = git_dir_around(start)
         except (pygit2.GitError, OSError):
-            found = None
-        if found is None:
+            git_dir = None
+        if git_dir is None:
             raise NotFound(
                 f"{start} isn't inside a git project", hint="run it in a git clone, or name one with --project PATH"
             )
-        git_dir = Path(found).absolute()
         status, output, talk = run_git(
             git_dir, "rev-parse", "--verify", "--quiet", "HEAD^{commit}", timeout_s=git_timeout_s, ok=(0, 1, 128)
         )
