@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -48,7 +48,8 @@ def watching(store: Path, mark: str = "") -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
         process.communicate()
         for each in started_by(mark):
-            each.kill()
+            with suppress(psutil.NoSuchProcess):  # it may end by itself meanwhile
+                each.kill()
 
 
 def started_by(mark: str) -> list[psutil.Process]:
