@@ -20,7 +20,7 @@ demo: $(READY) ## four agents survey this project together; DEMO_ARGS='--project
 	@$(BIN)/gitctx demo $(DEMO_ARGS)
 
 test: lint ## every check: lint, types, imports, tests with coverage; PYTEST_ARGS='-k NAME' for some
-	@$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal --benchmark-disable --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(READY) ## ruff, mypy and import-linter only
 	@$(BIN)/ruff check --quiet .

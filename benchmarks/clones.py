@@ -55,7 +55,7 @@ def work(place: Path, number: int, search_path: str, seconds: float, pause_s: fl
 
 
 def _write(context: Context, rng: random.Random, until: float, pause_s: float) -> dict[str, float]:
-    acknowledged = {}
+    acknowledged: dict[str, float] = {}
     while True:
         time.sleep(rng.uniform(0, 2 * pause_s))
         if acknowledged and time.monotonic() > until:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -25,8 +26,10 @@ _AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(gitctx.create(tmp_path / "store.git"))
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(gitctx.create(tmp_path / "store.git"))
+    yield opened
+    assert Context(opened, actor="reader").verify().ok
 
 
 def fresh_object(number: int) -> Object:
@@ -39,7 +42,7 @@ def test_layout_apply(benchmark: BenchmarkFixture, store: Store, size: int) -> N
     keys = list(entries(size, folders=1))
     trees = Draft(store.repository)
     root = layout.apply(trees, store.context.view().tree, dict.fromkeys(keys, oid))
-    store.repository.put_down(trees.reachable(root, ""), durable=False)
+    store.repository.put_down(trees.take_reachable(root), durable=False)
     numbers = count()
     benchmark(lambda: layout.apply(Draft(store.repository), root, {keys[0]: fresh_object(next(numbers)).oid}))
 
@@ -111,6 +114,8 @@ def test_swap_a_ref(benchmark: BenchmarkFixture, store: Store, durable: bool) ->
 
     benchmark(swap)
     assert refs.read(ref) == held[-1]
+    for place in (ref, f"logs/{ref}"):  # the ids are made up, and the store is verified
+        (store.path / place).unlink()
 
 
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "relaxed"])

@@ -20,6 +20,8 @@ NAMES = (
     "wide-folder",
     "cost-curve",
     "history",
+    "rotation",
+    "size",
     "recovery",
     "memory",
     "sessions",
