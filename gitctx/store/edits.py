@@ -12,7 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gitctx.config import DEFAULT_MAX_VALUE_BYTES
-from gitctx.errors import AlreadyExists, EntryNotFound, EntryTooLarge, GitctxError, MergeConflict, PreconditionFailed
+from gitctx.errors import (
+    AlreadyExists,
+    EntryNotFound,
+    EntryTooLarge,
+    GitctxError,
+    MergeConflict,
+    ObjectMissing,
+    PreconditionFailed,
+)
 from gitctx.format.keys import RESERVED, check_key
 from gitctx.format.objects import blob_id
 from gitctx.format.settings import Settings
@@ -226,7 +234,7 @@ class _Planning:
             self._settings = self._view.settings()
         chosen = self._strategy or self._settings.strategy_for(key)
         settle = strategy_named(chosen) if isinstance(chosen, str) else chosen
-        base_value = self._view.blob(base) if base is not None else None
+        base_value = self._base_value(base, removing=value is None)
         theirs_value = self._view.blob(theirs) if theirs is not None else None
         outcome = settle(Sides(key, base_value, value, theirs_value, self._settings.rules_for(key)))
         if isinstance(outcome, Unsettled):
@@ -243,6 +251,17 @@ class _Planning:
         if outcome.value is not None:
             self._check_size(key, outcome.value)
         self._set(key, outcome.value)
+
+    def _base_value(self, base: Etag | None, *, removing: bool) -> bytes | None:
+        """What the caller's base held. It may be so old that it was rotated away and its grace has ended: then the two
+        sides are merged as if each had made the entry; who removes it, removes something that others changed.
+        """
+        if base is None:
+            return None
+        try:
+            return self._view.blob(base)
+        except ObjectMissing:
+            return b"" if removing else None
 
     def _move(self, source: str, target: str, overwrite: bool) -> None:
         pairs = [(source, target)]

@@ -10,7 +10,15 @@ import pytest
 
 from gitctx.config import Config
 from gitctx.context import Context
-from gitctx.errors import AlreadyExists, IdReused, InvalidInput, PreconditionFailed, RevisionNotFound
+from gitctx.errors import (
+    AlreadyExists,
+    EntryNotFound,
+    IdReused,
+    InvalidInput,
+    MergeConflict,
+    PreconditionFailed,
+    RevisionNotFound,
+)
 from gitctx.recovery.recovery import Recovery
 from gitctx.store import Store
 from gitctx.store.verify import verify
@@ -166,6 +174,36 @@ def test_a_writer_that_holds_an_old_base_goes_on(rotated: Rotated) -> None:
     assert done.superseded == (rotated.recent[7].entries[0].etag,)
     with pytest.raises(PreconditionFailed):
         ctx.put(key, "other", expected_head=rotated.before)
+
+
+@pytest.mark.parametrize("strategy", ["merge", "last-write-wins", "fail"])
+def test_a_base_whose_grace_has_ended_is_done_without(past: Rotated, strategy: str) -> None:
+    """Whoever has read an entry long ago and writes it now: what it held then is gone for good."""
+    other = past.reopened()
+    seen = other.put("doc.json", {"old": 1}).entries[0].etag
+    assert seen is not None
+    other.get("doc.json")
+    slow, slower = (Context(Store.open(past.path, past.config), actor="slow") for _ in range(2))
+    for each in (slow, slower):
+        each.get("doc.json")
+    other.put("doc.json", {"theirs": 1})
+    fill(other, KEEP)
+    past.rotate(keep=2)
+    let_grace_end(other, past.calendar)
+    fill(other, 3)
+    past.rotate(keep=2)
+    let_grace_end(other, past.calendar)
+    assert not has(past.path, seen)
+    if strategy == "fail":
+        with pytest.raises(MergeConflict):
+            slow.put("doc.json", {"ours": 1}, strategy=strategy)
+    else:
+        slow.put("doc.json", {"ours": 1}, strategy=strategy)
+        both = {"ours": 1, "theirs": 1} if strategy == "merge" else {"ours": 1}
+        assert other.get("doc.json").json() == both
+        slower.remove("doc.json", strategy=strategy)
+        with pytest.raises(EntryNotFound):
+            other.get("doc.json")
 
 
 def test_expected_head_takes_the_original(rotated: Rotated) -> None:
