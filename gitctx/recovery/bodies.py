@@ -131,25 +131,33 @@ def _look_at_packs(store: Path, shadow: Shadow, found: Bodies) -> None:
     if not folder.is_dir():
         return
     torn: list[tuple[str, bool]] = []
-    for name, kinds in sorted(by_name(str(folder)).items()):
-        if "pack" not in kinds:
-            continue
-        index_state = _index_state(folder, name, kinds)
-        if index_state == "in flight":
-            continue
-        pack = folder / f"{name}.pack"
-        try:
-            trailer = pack_trailer(pack)
-        except FileNotFoundError:
-            continue
-        if trailer is None:
-            torn.append((name, index_state == "there"))
-        elif index_state == "there" and index_fits(folder / f"{name}.idx", trailer):
-            shadow.link_pack(name)
-            status = pack.stat()
-            found.stamp.add((name, status.st_ino, status.st_size, status.st_mtime_ns))
-        else:
-            _rebuild_index(folder, shadow, name, index_state, found)
+    seen: set[str] = set()
+    gone = True
+    while gone:  # what a merge of packs took away meanwhile is in one that it made
+        gone = False
+        for name, kinds in sorted(by_name(str(folder)).items()):
+            if name in seen or "pack" not in kinds:
+                continue
+            seen.add(name)
+            index_state = _index_state(folder, name, kinds)
+            if index_state == "in flight":
+                continue
+            pack = folder / f"{name}.pack"
+            try:
+                status, trailer = pack.stat(), pack_trailer(pack)
+                fits = trailer is not None and index_state == "there" and index_fits(folder / f"{name}.idx", trailer)
+                if index_state == "there" and not fits:
+                    (folder / f"{name}.idx").stat()  # gone: it is being taken away
+            except FileNotFoundError:
+                gone = True
+                continue
+            if trailer is None:
+                torn.append((name, index_state == "there"))
+            elif fits:
+                shadow.link_pack(name)
+                found.stamp.add((name, status.st_ino, status.st_size, status.st_mtime_ns))
+            else:
+                _rebuild_index(folder, shadow, name, index_state, found)
     for name, indexed in torn:
         _salvage(folder, shadow, name, indexed, found)
 
