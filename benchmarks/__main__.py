@@ -24,7 +24,7 @@ def options() -> argparse.Namespace:
         prog="python -m benchmarks",
         description="Measure gitctx beside what one would pick instead. Set TMPDIR to measure another file system.",
     )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: a minute and a half, rougher figures")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: some minutes, rougher figures")
     parser.add_argument("--only", action="append", choices=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--out", type=Path, metavar="DIR", help="where JSON and plots go")
     return parser.parse_args()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 Scale = Literal["full", "quick", "tiny"]
-"""How much is measured: for the record, for a look (a minute and a half in all), or just enough to see that it runs."""
+"""How much is measured: for the record, for a look (some minutes in all), or just enough to see that it runs."""
 
 
 class Point(NamedTuple):
